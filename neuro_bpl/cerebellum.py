@@ -1,0 +1,139 @@
+"""The cerebellum: ĝₜ = g(sₜ; θ), a prediction of the cortex's future gradient.
+
+A predictor is a frozen class with `init`, `predict`, `plastic` and `project`. Its output weights start at zero, so a
+cerebellum at birth changes nothing. Predictors read the whole cortical state and predict a gradient of its shape.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from neuro_bpl.constraints import fan_in_mask
+from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.synapses import affine, uniform
+
+CorticalState = Float[Array, "state *batch"]
+
+
+class Predictor(Protocol):
+    """What a predictor must offer; see `LinearPredictor` and `GranularPredictor`."""
+
+    def init(self, key: Key[Array, ""], n_state: int, dtype: jnp.dtype) -> PyTree:
+        """θ at birth, for a state of n_state numbers; output weights are zero."""
+
+    def predict(self, theta: PyTree, s: CorticalState) -> CorticalState:
+        """Ĝ = g(s; θ)."""
+
+    def plastic(self, theta: PyTree) -> PyTree:
+        """A tree of bools: which weights learn."""
+
+    def project(self, theta: PyTree) -> PyTree:
+        """θ with absent synapses at exactly zero."""
+
+
+class LinearWeights(NamedTuple):
+    """Θ = [W b] of the linear predictor."""
+
+    w: Float[Array, "state state"]
+    b: Float[Array, " state"]
+
+
+@dataclass(frozen=True)
+class LinearPredictor:
+    """ĝ = W s + b, zero at birth, docs/theory.md (11)."""
+
+    def init(self, key: Key[Array, ""], n_state: int, dtype: jnp.dtype) -> LinearWeights:
+        """Θ = 0; the key is not used."""
+        del key
+        return LinearWeights(jnp.zeros((n_state, n_state), dtype), jnp.zeros(n_state, dtype))
+
+    def predict(self, theta: LinearWeights, s: CorticalState) -> CorticalState:
+        """Ĝ = W s + b."""
+        return affine(theta.w, theta.b, s)
+
+    def plastic(self, theta: LinearWeights) -> LinearWeights:
+        """All weights learn."""
+        return jax.tree.map(lambda _: True, theta)
+
+    def project(self, theta: LinearWeights) -> LinearWeights:
+        """Every synapse exists."""
+        return theta
+
+
+class GranularWeights(NamedTuple):
+    """Mossy fibre → granule cell → Purkinje cell and nuclei; `mask` is 1 where a mossy synapse exists."""
+
+    mask: Float[Array, "granule state"]
+    w_granule: Float[Array, "granule state"]
+    b_granule: Float[Array, " granule"]
+    w_purkinje: Float[Array, "state granule"]
+    b_purkinje: Float[Array, " state"]
+
+
+@dataclass(frozen=True)
+class GranularPredictor:
+    """ĝ = W_purkinje relu((M ∘ W_granule) s + b_granule) + b_purkinje, docs/theory.md (12).
+
+    Mossy fibres carry the cortical state; every granule cell reads `fan_in` of them (Marr 1969, J Physiol 202:437;
+    Litwin-Kumar et al. 2017, Neuron 93:1153); the parallel-fibre weights W_purkinje start at zero.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its range, or (at `init`) there are fewer mossy fibres than `fan_in`.
+    """
+
+    n_granule: int = field(doc="number of granule cells", low=1)
+    fan_in: int | None = field(4, "mossy fibres a granule cell reads (None: all)", low=1, symbol="K")
+    plasticity: str = field(
+        "output", "which weights learn: parallel fibres only, or all", choices=("output", "all")
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def init(self, key: Key[Array, ""], n_state: int, dtype: jnp.dtype) -> GranularWeights:
+        """Random wiring and mossy weights, uniform in ±√(3/K) so that a granule cell's drive has the fibres' variance."""
+        fan_in = n_state if self.fan_in is None else self.fan_in
+        if fan_in > n_state:
+            raise refusal(
+                "GranularPredictor.fan_in",
+                fan_in,
+                f"1 <= fan_in <= {n_state}, the number of mossy fibres (one for each number of the cortical state)",
+                "a granule cell cannot read more fibres than there are",
+                f"GranularPredictor(n_granule={self.n_granule}, fan_in={min(4, n_state)})",
+            )
+        k_mask, k_w, k_b = jax.random.split(key, 3)
+        mask = fan_in_mask(k_mask, self.n_granule, n_state, fan_in, dtype)
+        return GranularWeights(
+            mask=mask,
+            w_granule=mask * 3**0.5 * uniform(k_w, (self.n_granule, n_state), fan_in, dtype),
+            b_granule=uniform(k_b, (self.n_granule,), fan_in, dtype),
+            w_purkinje=jnp.zeros((n_state, self.n_granule), dtype),
+            b_purkinje=jnp.zeros(n_state, dtype),
+        )
+
+    def granule(self, theta: GranularWeights, s: CorticalState) -> Float[Array, "granule *batch"]:
+        """Granule cell activity relu(W_granule s + b_granule)."""
+        return jax.nn.relu(affine(theta.w_granule, theta.b_granule, s))
+
+    def predict(self, theta: GranularWeights, s: CorticalState) -> CorticalState:
+        """Ĝ = W_purkinje granule + b_purkinje; weights that do not learn receive no gradient."""
+        held = jax.tree.map(
+            lambda w, learns: w if learns else jax.lax.stop_gradient(w), theta, self.plastic(theta)
+        )
+        held = self.project(held)
+        return affine(held.w_purkinje, held.b_purkinje, self.granule(held, s))
+
+    def plastic(self, theta: GranularWeights) -> GranularWeights:
+        """The wiring never learns; the mossy synapses only with plasticity="all"."""
+        del theta
+        inner = self.plasticity == "all"
+        return GranularWeights(False, inner, inner, True, True)
+
+    def project(self, theta: GranularWeights) -> GranularWeights:
+        """W_granule ← M ∘ W_granule."""
+        return theta._replace(w_granule=theta.mask * theta.w_granule)

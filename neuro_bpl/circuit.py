@@ -1,0 +1,120 @@
+"""The circuit: cortex, readout and cerebellum as one frozen description; its weights are a separate tree."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from neuro_bpl import cortex as cortical
+from neuro_bpl.cerebellum import Predictor
+from neuro_bpl.cortex import CorticalWeights, Cortex, Trajectory
+from neuro_bpl.parameters import field, refusal
+from neuro_bpl.readout import LinearReadout, ReadoutWeights
+from neuro_bpl.trials import Trials, check_trials
+
+
+class Weights(NamedTuple):
+    """All weights of a circuit, or a gradient of the same structure. `cerebellum` is None in a circuit without one."""
+
+    cortex: CorticalWeights
+    readout: ReadoutWeights
+    cerebellum: PyTree
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A closed cortico-cerebellar loop.
+
+    Parameters
+    ----------
+    cortex : RateCortex or LSTMCortex
+        The recurrent network.
+    readout : LinearReadout
+        Outputs and loss.
+    cerebellum : LinearPredictor or GranularPredictor, optional
+        The predictor of the cortex's future gradient; None for a cortex alone.
+
+    Examples
+    --------
+    >>> import jax, neuro_bpl as nb
+    >>> circuit = nb.Circuit(nb.RateCortex(n_inputs=3, n_units=5), nb.LinearReadout(2), nb.LinearPredictor())
+    >>> circuit.init(jax.random.key(0)).cortex.w_rec.shape
+    (5, 5)
+    """
+
+    cortex: Cortex = field(doc="the recurrent network")
+    readout: LinearReadout = field(doc="outputs and loss")
+    cerebellum: Predictor | None = field(None, "predictor of the future gradient")
+
+    def init(self, key: Key[Array, ""], dtype: jnp.dtype | None = None) -> Weights:
+        """Weights at birth, drawn from one key; float32 unless JAX runs in 64 bit or `dtype` says otherwise."""
+        dtype = jnp.dtype(float if dtype is None else dtype)
+        dtype = jax.dtypes.canonicalize_dtype(dtype)
+        k_cortex, k_readout, k_cerebellum = jax.random.split(key, 3)
+        n_state = cortical.n_state(self.cortex)
+        return Weights(
+            cortex=cortical.init(self.cortex, k_cortex, dtype),
+            readout=self.readout.init(k_readout, self.cortex.n_units, dtype),
+            cerebellum=self.cerebellum and self.cerebellum.init(k_cerebellum, n_state, dtype),
+        )
+
+    def project(self, weights: Weights) -> Weights:
+        """Weights with absent synapses at exactly zero; applied after every update, whatever the optimiser."""
+        if self.cerebellum is None:
+            return weights
+        return weights._replace(cerebellum=self.cerebellum.project(weights.cerebellum))
+
+    def plastic(self, weights: Weights) -> Weights:
+        """A tree of bools: which weights learn."""
+        learns = jax.tree.map(lambda _: True, weights)
+        if self.cerebellum is None:
+            return learns
+        return learns._replace(cerebellum=self.cerebellum.plastic(weights.cerebellum))
+
+    def predictor(self) -> Predictor:
+        """The cerebellum; refuses a circuit without one (`ValueError`)."""
+        if self.cerebellum is None:
+            raise refusal(
+                "Circuit.cerebellum",
+                None,
+                "LinearPredictor() or GranularPredictor(...)",
+                "this rule learns from a prediction of the future gradient",
+                "Circuit(cortex, readout, LinearPredictor())",
+            )
+        return self.cerebellum
+
+    def predict(self, theta: PyTree, s: cortical.State) -> cortical.State:
+        """ĝ = g(s; θ), by state component."""
+        prediction = self.predictor().predict(theta, jnp.concatenate(s))
+        return tuple(jnp.split(prediction, self.cortex.n_components))
+
+    def check(self, trials: Trials) -> None:
+        """Refuse trials that do not fit this circuit (`ValueError`)."""
+        check_trials(trials, self.cortex.n_inputs, self.readout.n_outputs, self.readout.has_classes)
+
+    def run(self, weights: Weights, trials: Trials) -> tuple[Trajectory, Float[Array, "outputs target batch"]]:
+        """Trajectory of the cortex, and the outputs at the steps that have targets."""
+        trajectory = cortical.run(self.cortex, weights.cortex, jnp.moveaxis(trials.inputs, 0, -1))
+        return trajectory, self.readout.outputs(weights.readout, target_rates(trajectory, trials))
+
+    def loss(self, weights: Weights, trials: Trials) -> Float[Array, ""]:
+        """Σ over targets of mask · ℓ, mean over trials."""
+        return self.mean_loss(self.run(weights, trials)[1], trials)
+
+    def mean_loss(self, outputs: Float[Array, "outputs target batch"], trials: Trials) -> Float[Array, ""]:
+        """The loss of outputs already computed."""
+        losses = self.readout.loss_value(outputs, trials.targets_first())
+        return (losses * trials.weights()).sum() / trials.n_trials
+
+
+def target_rates(trajectory: Trajectory, trials: Trials) -> Float[Array, "units target batch"]:
+    """Cortical rates at the steps that have targets."""
+    rates = trajectory.s_t[0]
+    if not trials.at_last_step:
+        return jnp.moveaxis(rates, 1, 0)
+    if trials.lengths is None:
+        return rates[-1][:, None]
+    at_end = jnp.take_along_axis(rates, (trials.last_step() - 1)[None, None], axis=0)
+    return jnp.moveaxis(at_end, 1, 0)

@@ -1,0 +1,263 @@
+"""The cortex: sₜ = f(sₜ₋₁, xₜ; W), as a linear drive and an element-wise step.
+
+A cell is a frozen class with `n_inputs`, `n_units`, the number of its gates and of its state components, and three
+element-wise methods (`activate`, `slopes`, `combine`). Everything else in this module is written once, for any cell:
+
+    uₜ = W_in xₜ + W_rec hₜ₋₁ + b,    aₜ = activate(uₜ),    sₜ = combine(sₜ₋₁, aₜ)
+
+A state is a tuple of components, each `(units, *batch)`; the first one is the firing rates h.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from neuro_bpl.nonlinearities import NONLINEARITIES
+from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.synapses import affine, outer, uniform
+
+State = tuple[Float[Array, "units *batch"], ...]
+Gates = tuple[Float[Array, "units *batch"], ...]
+
+
+class CorticalWeights(NamedTuple):
+    """W_in, W_rec and b of all gates; gate k owns rows k·units to (k + 1)·units."""
+
+    w_in: Float[Array, "drives inputs"]
+    w_rec: Float[Array, "drives units"]
+    b: Float[Array, " drives"]
+
+
+class Cortex(Protocol):
+    """What a cell must offer; see `RateCortex` and `LSTMCortex`."""
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels."""
+
+    @property
+    def n_units(self) -> int:
+        """Number of cortical units."""
+
+    @property
+    def n_gates(self) -> int:
+        """Number of drives a unit receives."""
+
+    @property
+    def n_components(self) -> int:
+        """Number of state variables of a unit; the first one is its rate."""
+
+    def activate(self, u: Float[Array, "drives *batch"]) -> Float[Array, "drives *batch"]:
+        """aₜ, element-wise in the drive of all gates."""
+
+    def slopes(self, gates: Gates) -> Gates:
+        """∂a/∂u of each gate, written in terms of a."""
+
+    def combine(self, s_tm1: State, gates: Gates) -> State:
+        """sₜ, element-wise in the previous state and the activated gates."""
+
+
+@dataclass(frozen=True)
+class RateCortex:
+    """Leaky rate units: hₜ = (1 − dt/τ) hₜ₋₁ + (dt/τ) φ(uₜ), docs/theory.md (1).
+
+    τ = dt gives the plain recurrent network.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its range, or dt > τ.
+    """
+
+    n_inputs: int = field(doc="number of input channels", low=1)
+    n_units: int = field(doc="number of cortical units", low=1, symbol="n")
+    nonlinearity: str = field("tanh", "transfer function φ", choices=tuple(NONLINEARITIES))
+    tau: float = field(0.02, "membrane time constant", unit="s", symbol="τ", above=0)
+    dt: float = field(0.02, "duration of a step", unit="s", symbol="dt", above=0)
+
+    n_gates = 1
+    n_components = 1
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.dt > self.tau:
+            raise refusal(
+                "dt",
+                self.dt,
+                f"0 < dt <= tau = {self.tau} (seconds)",
+                "an Euler step longer than the time constant overshoots: the leak 1 - dt/tau is negative",
+                f"RateCortex(..., tau={self.tau}, dt={self.tau})",
+            )
+
+    def activate(self, u: Float[Array, "units *batch"]) -> Float[Array, "units *batch"]:
+        """a = φ(u)."""
+        return NONLINEARITIES[self.nonlinearity].value(u)
+
+    def slopes(self, gates: Gates) -> Gates:
+        """φ'(u), from a."""
+        return (NONLINEARITIES[self.nonlinearity].slope(gates[0]),)
+
+    def combine(self, s_tm1: State, gates: Gates) -> State:
+        """hₜ = (1 − dt/τ) hₜ₋₁ + (dt/τ) aₜ."""
+        (h_tm1,), (a_t,) = s_tm1, gates
+        rate = self.dt / self.tau
+        return ((1 - rate) * h_tm1 + rate * a_t,)
+
+
+@dataclass(frozen=True)
+class LSTMCortex:
+    """LSTM units (Hochreiter & Schmidhuber 1997): state [h; c], docs/theory.md (2).
+
+    cₜ = f cₜ₋₁ + i g,  hₜ = o tanh(cₜ), with i, f, o = σ(u) and g = tanh(u).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its range.
+    """
+
+    n_inputs: int = field(doc="number of input channels", low=1)
+    n_units: int = field(doc="number of cortical units", low=1, symbol="n")
+
+    n_gates = 4
+    n_components = 2
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def activate(self, u: Float[Array, "drives *batch"]) -> Float[Array, "drives *batch"]:
+        """σ for the gates i, f, o and tanh(u) = 2 σ(2u) − 1 for g: one logistic over all of them."""
+        is_cell = (jnp.arange(u.shape[0]) >= 3 * self.n_units).astype(u.dtype)
+        is_cell = is_cell.reshape((-1,) + (1,) * (u.ndim - 1))
+        return (1 + is_cell) * jax.nn.sigmoid((1 + is_cell) * u) - is_cell
+
+    def slopes(self, gates: Gates) -> Gates:
+        """a (1 − a) for i, f, o and 1 − a² for g."""
+        i, f, o, g = gates
+        return i * (1 - i), f * (1 - f), o * (1 - o), 1 - g * g
+
+    def combine(self, s_tm1: State, gates: Gates) -> State:
+        """cₜ = f cₜ₋₁ + i g and hₜ = o tanh(cₜ)."""
+        (_, c_tm1), (i, f, o, g) = s_tm1, gates
+        c_t = f * c_tm1 + i * g
+        return o * jnp.tanh(c_t), c_t
+
+
+def n_state(cortex: Cortex) -> int:
+    """Length of the state vector."""
+    return cortex.n_components * cortex.n_units
+
+
+def init(cortex: Cortex, key: Key[Array, ""], dtype: jnp.dtype) -> CorticalWeights:
+    """Weights and biases, uniform in ±1/√units."""
+    drives, units = cortex.n_gates * cortex.n_units, cortex.n_units
+    k_in, k_rec, k_b = jax.random.split(key, 3)
+    return CorticalWeights(
+        w_in=uniform(k_in, (drives, cortex.n_inputs), units, dtype),
+        w_rec=uniform(k_rec, (drives, units), units, dtype),
+        b=uniform(k_b, (drives,), units, dtype),
+    )
+
+
+def initial_state(cortex: Cortex, batch: tuple[int, ...], dtype: jnp.dtype) -> State:
+    """s₀ = 0."""
+    return (jnp.zeros((cortex.n_units, *batch), dtype),) * cortex.n_components
+
+
+def split(cortex: Cortex, a: Float[Array, "drives *batch"]) -> Gates:
+    """The activated drives, gate by gate."""
+    return tuple(jnp.split(a, cortex.n_gates))
+
+
+def activation(
+    cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]
+) -> Float[Array, "drives *batch"]:
+    """aₜ = activate(W_in xₜ + W_rec hₜ₋₁ + b)."""
+    return cortex.activate(affine(weights.w_in, weights.b, x_t) + jnp.tensordot(weights.w_rec, s_tm1[0], 1))
+
+
+def step(
+    cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]
+) -> State:
+    """sₜ = f(sₜ₋₁, xₜ; W)."""
+    return cortex.combine(s_tm1, split(cortex, activation(cortex, weights, s_tm1, x_t)))
+
+
+class Trajectory(NamedTuple):
+    """What a trial leaves behind: the state before and after each step, and the activated gates."""
+
+    s_tm1: tuple[Float[Array, "time units batch"], ...]
+    s_t: tuple[Float[Array, "time units batch"], ...]
+    a_t: Float[Array, "time drives batch"]
+
+
+def run(cortex: Cortex, weights: CorticalWeights, inputs: Float[Array, "time inputs batch"]) -> Trajectory:
+    """All states of a batch of trials, from s₀ = 0."""
+    drives = jnp.einsum("di,tib->tdb", weights.w_in, inputs) + weights.b[:, None]
+
+    def advance(
+        s_tm1: State, drive_t: Float[Array, "drives batch"]
+    ) -> tuple[State, tuple[State, State, Float[Array, "drives batch"]]]:
+        a_t = cortex.activate(drive_t + jnp.tensordot(weights.w_rec, s_tm1[0], 1))
+        s_t = cortex.combine(s_tm1, split(cortex, a_t))
+        return s_t, (s_tm1, s_t, a_t)
+
+    s_0 = initial_state(cortex, inputs.shape[2:], inputs.dtype)
+    return Trajectory(*jax.lax.scan(advance, s_0, drives)[1])
+
+
+def pull_gates(
+    cortex: Cortex, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
+) -> tuple[State, Gates]:
+    """Pull a cotangent of sₜ back to the direct path and to the drives: (c ∂sₜ/∂sₜ₋₁|_u, c ∂sₜ/∂uₜ).
+
+    The first one is c D with D the Jacobian carried by the cell itself (docs/theory.md, section on traces).
+    """
+    gates = split(cortex, a_t)
+    credit_t = tuple(jnp.broadcast_to(c, s.shape) for c, s in zip(credit_t, s_tm1, strict=True))
+    direct, on_gates = jax.vjp(cortex.combine, s_tm1, gates)[1](credit_t)
+    drives = tuple(c * slope for c, slope in zip(on_gates, cortex.slopes(gates), strict=True))
+    return direct, drives
+
+
+def pull_recurrent(
+    cortex: Cortex, weights: CorticalWeights, drives: Gates
+) -> Float[Array, "units *batch"]:
+    """Pull a cotangent of the drives back through W_rec to the rates: Σ_gates W_recᵀ c."""
+    blocks = jnp.split(weights.w_rec, cortex.n_gates)
+    return sum(jnp.tensordot(w.T, c, 1) for w, c in zip(blocks, drives, strict=True))
+
+
+def pull_state(
+    cortex: Cortex, weights: CorticalWeights, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
+) -> State:
+    """c Jₜ: pull a cotangent of sₜ back to sₜ₋₁, through the cell and through W_rec."""
+    (on_rates, *others), drives = pull_gates(cortex, s_tm1, a_t, credit_t)
+    return (on_rates + pull_recurrent(cortex, weights, drives), *others)
+
+
+def weight_gradient(
+    drives: tuple[Float[Array, "time units batch"], ...],
+    h_tm1: Float[Array, "time units batch"],
+    inputs: Float[Array, "time inputs batch"],
+) -> CorticalWeights:
+    """Σ_t (cₜ ∂sₜ/∂uₜ) ∂uₜ/∂W|_{sₜ₋₁ held}: outer products with xₜ, hₜ₋₁ and 1."""
+    return CorticalWeights(
+        w_in=jnp.concatenate([outer(c, inputs) for c in drives]),
+        w_rec=jnp.concatenate([outer(c, h_tm1) for c in drives]),
+        b=jnp.concatenate([c.sum((0, 2)) for c in drives]),
+    )
+
+
+def jacobian(
+    cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, " inputs"]
+) -> Float[Array, "state state"]:
+    """Jₜ = ∂sₜ/∂sₜ₋₁ of one trial, exact, by forward-mode differentiation of `step`."""
+
+    def flat_step(s: Float[Array, " state"]) -> Float[Array, " state"]:
+        return jnp.concatenate(step(cortex, weights, tuple(jnp.split(s, cortex.n_components)), x_t))
+
+    return jax.jacfwd(flat_step)(jnp.concatenate(s_tm1))

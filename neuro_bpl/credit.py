@@ -1,0 +1,160 @@
+"""Credit: what a step of the cortex is told about its effect on the loss.
+
+Every credit has the form lₜ + Fₜ, the immediate error plus something that stands for the future gradient Gₜ: nothing
+(`ImmediateError`), the cerebellar prediction (`Predicted`), or the true one (`Exact`).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from neuro_bpl import td
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.episode import Episode, StateInTime, add_error
+from neuro_bpl.parameters import check, field, refusal
+
+
+class Assignment(NamedTuple):
+    """The credit of every step of an episode.
+
+    `future` is Fₜ, so that lₜ + Fₜ multiplies the immediate trace ∂sₜ/∂W. `explicit` is the signal whose pull through
+    the recurrent weights joins lₜ₋₁ when the trace carries the leak, docs/theory.md (10). `prediction_errors` is what
+    the predictor learns from, target minus ĝₜ; None for a credit without a predictor.
+    """
+
+    future: StateInTime
+    explicit: StateInTime
+    prediction_errors: StateInTime | None
+
+
+class Credit(Protocol):
+    """What a credit must offer."""
+
+    @property
+    def predicting(self) -> bool:
+        """Whether it reads the cerebellum."""
+
+    @property
+    def window(self) -> int | None:
+        """Steps of exact backpropagation inside which credit is exact; None: the whole trial."""
+
+    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+        """The credit of every step of a trial, known when it is over."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class ImmediateError:
+    """Fₜ = 0: the cortex learns from lₜ alone."""
+
+    predicting = False
+    window = 1
+
+    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+        """No future."""
+        nothing = jax.tree.map(jnp.zeros_like, episode.predictions)
+        return Assignment(nothing, nothing, None)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Exact:
+    """Fₜ = Gₜ, the true future gradient: BPTT; cut at the end of windows of n steps: TBPTT(n), docs/theory.md (13)."""
+
+    window: int | None = field(None, "steps of a window (None: the whole trial)", low=1)
+
+    predicting = False
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+        """One reverse sweep."""
+
+        def mix(_: td.State, swept_t: td.State, left_t: td.Array) -> td.State:
+            if self.window is None:
+                return swept_t
+            return td.window_mix(swept_t, swept_t, td.window_ends(left_t, self.window), 0.0)
+
+        swept = td.future(circuit, weights, episode, mix)
+        future = jax.vmap(mix)(swept, swept, episode.steps_left)
+        return Assignment(future, _with_errors(episode, future), None)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("lambda_", "discount", "kappa"),
+    meta_fields=("window",),
+)
+@dataclass(frozen=True)
+class Predicted:
+    """Fₜ = κ ĝₜ, the cerebellar prediction, learnt from λ-weighted targets: BP(λ), docs/theory.md (4)–(8).
+
+    With a window of n > 1 steps it is the n-step synthetic gradient of Jaderberg et al. 2017: true backpropagation
+    inside a window, ĝ at its end, docs/theory.md (14).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its range, or λ ≠ 0 with a window of more than one step.
+    """
+
+    lambda_: float = field(1.0, "trace decay: 0 bootstraps at once, 1 never", symbol="λ", low=0, high=1)
+    discount: float = field(1.0, "discount of future gradients", symbol="γ", low=0, high=1)
+    kappa: float = field(1.0, "weight of the prediction in the cortical update", symbol="κ", low=0)
+    window: int = field(1, "steps of a window", low=1)
+
+    predicting = True
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.window > 1 and isinstance(self.lambda_, (int, float)) and self.lambda_ != 0:
+            raise refusal(
+                "Predicted.lambda_",
+                self.lambda_,
+                f"0 with a window of {self.window} steps",
+                "n-step synthetic gradients bootstrap once, at the window's end; λ mixes bootstraps of all steps",
+                "dni(window) for n-step synthetic gradients, or bp_lambda(lambda_) with window 1",
+            )
+
+    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+        """κ ĝₜ for the cortex; the target minus ĝₜ for the predictor."""
+        return self._assign_steps(circuit, weights, episode) if self.window == 1 else self._assign_windows(
+            circuit, weights, episode
+        )
+
+    def _assign_steps(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+        def mix(prediction_t: td.State, target_t: td.State, _: td.Array) -> td.State:
+            return td.lambda_mix(prediction_t, target_t, self.discount, self.lambda_)
+
+        target = td.future(circuit, weights, episode, mix)
+        predictions = episode.predictions
+        return Assignment(
+            future=jax.tree.map(lambda g: self.kappa * g, predictions),
+            explicit=jax.tree.map(lambda v: self.kappa * v, _with_errors(episode, predictions)),
+            prediction_errors=jax.tree.map(jnp.subtract, target, predictions),
+        )
+
+    def _assign_windows(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+        def mix(factor: td.Scalar, prediction_t: td.State, swept_t: td.State, left_t: td.Array) -> td.State:
+            return td.window_mix(prediction_t, swept_t, td.window_ends(left_t, self.window), factor)
+
+        target = td.future(circuit, weights, episode, partial(mix, self.discount))
+        swept = td.future(circuit, weights, episode, partial(mix, self.kappa))
+        future = jax.vmap(partial(mix, self.kappa))(episode.predictions, swept, episode.steps_left)
+        ends = td.window_ends(episode.steps_left, self.window)[:, None]
+        return Assignment(
+            future=future,
+            explicit=_with_errors(episode, future),
+            prediction_errors=jax.tree.map(
+                lambda g, p: jnp.where(ends, g - p, 0), target, episode.predictions
+            ),
+        )
+
+
+def _with_errors(episode: Episode, future: StateInTime) -> StateInTime:
+    """lₜ + Fₜ."""
+    return add_error(episode.errors, future)

@@ -1,0 +1,92 @@
+"""An episode: a batch of trials as the learning rules see it, in arrays with time first and batch last."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from neuro_bpl import cortex as cortical
+from neuro_bpl.circuit import Circuit, Weights, target_rates
+from neuro_bpl.cortex import CorticalWeights, Gates, State, Trajectory
+from neuro_bpl.readout import ReadoutWeights
+from neuro_bpl.trials import Trials
+
+StateInTime = tuple[Float[Array, "time units #batch"], ...]
+
+
+class Episode(NamedTuple):
+    """What happened, what it cost, and what the cerebellum predicted.
+
+    `errors` is lₜ on the rates, already divided by the number of trials. `predictions` is ĝₜ by state component, zero
+    from each trial's last step on, and zero throughout where no prediction was asked for.
+    """
+
+    inputs: Float[Array, "time inputs batch"]
+    steps_left: Int[Array, "time batch"]
+    trajectory: Trajectory
+    outputs: Float[Array, "outputs target batch"]
+    loss: Float[Array, ""]
+    errors: Float[Array, "time units batch"]
+    readout_gradient: ReadoutWeights
+    predictions: StateInTime
+
+
+def play(circuit: Circuit, weights: Weights, trials: Trials, predicting: bool) -> Episode:
+    """Run a batch of trials and collect what every learning rule needs."""
+    inputs = jnp.moveaxis(trials.inputs, 0, -1)
+    trajectory = cortical.run(circuit.cortex, weights.cortex, inputs)
+    steps_left = trials.steps_left()
+
+    def cost(
+        readout: ReadoutWeights, rates: Float[Array, "units target batch"]
+    ) -> tuple[Float[Array, ""], Float[Array, "outputs target batch"]]:
+        outputs = circuit.readout.outputs(readout, rates)
+        return circuit.mean_loss(outputs, trials), outputs
+
+    rates = target_rates(trajectory, trials)
+    (loss, outputs), (readout_gradient, on_targets) = jax.value_and_grad(cost, (0, 1), has_aux=True)(
+        weights.readout, rates
+    )
+    errors = jnp.moveaxis(on_targets, 1, 0)
+    if trials.at_last_step:
+        errors = jnp.where(steps_left[:, None] == 0, errors, 0)
+    if predicting:
+        predictions = predict(circuit, weights.cerebellum, trajectory, steps_left)
+    else:
+        predictions = (jnp.zeros((inputs.shape[0], circuit.cortex.n_units, 1), inputs.dtype),)
+        predictions *= circuit.cortex.n_components
+    return Episode(inputs, steps_left, trajectory, outputs, loss, errors, readout_gradient, predictions)
+
+
+def predict(
+    circuit: Circuit, theta: PyTree, trajectory: Trajectory, steps_left: Int[Array, "time batch"]
+) -> StateInTime:
+    """ĝₜ at every step; ĝ = 0 from each trial's last step on."""
+    predictions = circuit.predict(theta, _features_first(trajectory.s_t))
+    return tuple(jnp.where(steps_left[:, None] > 0, jnp.moveaxis(g, 0, 1), 0) for g in predictions)
+
+
+def prediction_gradient(circuit: Circuit, theta: PyTree, episode: Episode, errors: StateInTime) -> PyTree:
+    """−⟨Σₜ (G^λₜ − ĝₜ) ∂ĝₜ/∂θ⟩ over trials: minus the update direction of docs/theory.md (8)."""
+
+    def predictions(theta: PyTree) -> State:
+        return circuit.predict(theta, _features_first(episode.trajectory.s_t))
+
+    n_trials = episode.inputs.shape[-1]
+    cotangent = tuple(-jnp.moveaxis(error, 1, 0) / n_trials for error in errors)
+    return jax.vjp(predictions, theta)[1](cotangent)[0]
+
+
+def cortical_gradient(drives: Gates, episode: Episode) -> CorticalWeights:
+    """Σₜ cₜ ∂sₜ/∂W|_{sₜ₋₁ held} from the credit on the drives, cₜ ∂sₜ/∂uₜ."""
+    return cortical.weight_gradient(drives, episode.trajectory.s_tm1[0], episode.inputs)
+
+
+def add_error(error_t: Float[Array, "units *batch"], s_t: State) -> State:
+    """lₜ + s: immediate errors reach the rates only, the first component of the state."""
+    return (error_t + s_t[0], *s_t[1:])
+
+
+def _features_first(s: StateInTime) -> State:
+    return tuple(jnp.moveaxis(component, 1, 0) for component in s)

@@ -1,0 +1,177 @@
+"""Parameters declared once: default, unit, symbol, source and allowed values of each field.
+
+A frozen dataclass declares its numbers with `field`; the documentation, the attributes of results and
+the command line of the models read them from there.
+"""
+
+import dataclasses
+import difflib
+import math
+import numbers
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+
+def field(
+    default: Any = dataclasses.MISSING,
+    doc: str = "",
+    *,
+    unit: str = "1",
+    symbol: str = "",
+    source: str = "",
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """Declare one parameter of a frozen dataclass.
+
+    Parameters
+    ----------
+    default : object, optional
+        Default value; a field without one must be given.
+    doc : str
+        What it is, in one line.
+    unit : str
+        SI unit ("1" where there is none).
+    symbol : str
+        Symbol in `docs/theory.md`.
+    source : str
+        Where the default comes from.
+    low, above, high : float, optional
+        Allowed range: `low <= value`, `above < value`, `value <= high`.
+    choices : sequence of str, optional
+        Allowed names.
+    """
+    metadata = dict(
+        doc=doc, unit=unit, symbol=symbol, source=source, low=low, above=above, high=high, choices=choices
+    )
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def refusal(name: str, got: Any, allowed: str, why: str, fix: str) -> ValueError:
+    """An error that says: value got, what is allowed, why, what to type."""
+    return ValueError(f"{name} = {got!r} is not possible.\n  Allowed: {allowed}.\n  Why: {why}.\n  Type: {fix}.")
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """The one of `names` that is spelt most like `name`."""
+    return max(names, key=lambda known: difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio())
+
+
+def check(instance: Any) -> None:
+    """Refuse values of a dataclass outside what its fields allow.
+
+    Numbers that JAX is tracing or batching have no value yet and pass; they were checked as Python numbers.
+
+    Raises
+    ------
+    ValueError
+        With the value got, what is allowed, why, and what to type.
+    """
+    for spec in dataclasses.fields(instance):
+        value = getattr(instance, spec.name)
+        if spec.metadata.get("choices") is not None:
+            _check_choice(instance, spec, value)
+        elif value is not None and _has_bounds(spec.metadata):
+            _check_number(instance, spec, value)
+
+
+def _has_bounds(metadata: Mapping[str, Any]) -> bool:
+    return any(metadata.get(bound) is not None for bound in ("low", "above", "high"))
+
+
+def _owner(instance: Any, spec: dataclasses.Field) -> str:
+    return f"{type(instance).__name__}.{spec.name}"
+
+
+def _check_choice(instance: Any, spec: dataclasses.Field, value: Any) -> None:
+    choices = spec.metadata["choices"]
+    if value not in choices:
+        raise refusal(
+            _owner(instance, spec),
+            value,
+            "one of " + ", ".join(choices),
+            spec.metadata["doc"],
+            f'{spec.name}="{nearest(str(value), choices)}"',
+        )
+
+
+def _check_number(instance: Any, spec: dataclasses.Field, value: Any) -> None:
+    if not isinstance(value, (numbers.Real, str, list, tuple, dict)):
+        return
+    low, above, high = (spec.metadata[bound] for bound in ("low", "above", "high"))
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    is_whole = not _is_whole(spec) or isinstance(value, numbers.Integral)
+    inside = (
+        is_number
+        and is_whole
+        and math.isfinite(value)
+        and (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+    )
+    if not inside:
+        default = spec.default if spec.default not in (dataclasses.MISSING, None) else _example(spec)
+        raise refusal(
+            _owner(instance, spec), value, _range(spec), spec.metadata["doc"], f"{spec.name}={default}"
+        )
+
+
+def _is_whole(spec: dataclasses.Field) -> bool:
+    return spec.type is int or int in typing.get_args(spec.type)
+
+
+def _example(spec: dataclasses.Field) -> Any:
+    bounds = (spec.metadata["low"], spec.metadata["high"])
+    return next((bound for bound in bounds if bound is not None), 1)
+
+
+def _range(spec: dataclasses.Field) -> str:
+    """The allowed range in words, such as `0 <= lambda_ <= 1`."""
+    metadata = spec.metadata
+    low = f"{metadata['low']} <= " if metadata["low"] is not None else ""
+    low = f"{metadata['above']} < " if metadata["above"] is not None else low
+    high = f" <= {metadata['high']}" if metadata["high"] is not None else ""
+    kind = "a whole number, " if _is_whole(spec) else "a finite number, "
+    unit = "" if metadata["unit"] == "1" else f" (in {metadata['unit']})"
+    return f"{kind}{low}{spec.name}{high}{unit}"
+
+
+def to_dict(instance: Any) -> dict[str, Any]:
+    """A dataclass as plain dictionaries and numbers, with the class name under `"type"`; ready for JSON.
+
+    Examples
+    --------
+    >>> import neuro_bpl as nb
+    >>> to_dict(nb.LinearReadout(n_outputs=2))
+    {'type': 'LinearReadout', 'n_outputs': 2, 'loss': 'squared_error'}
+    """
+    if dataclasses.is_dataclass(instance):
+        values = {spec.name: to_dict(getattr(instance, spec.name)) for spec in dataclasses.fields(instance)}
+        return {"type": type(instance).__name__, **values}
+    if isinstance(instance, Mapping):
+        return {key: to_dict(value) for key, value in instance.items()}
+    if isinstance(instance, jax.Array):
+        return instance.tolist()
+    if instance is None or isinstance(instance, (str, int, float, bool)):
+        return instance
+    if isinstance(instance, (list, tuple)):
+        return [to_dict(value) for value in instance]
+    return repr(instance)
+
+
+def flatten(instance: Any, prefix: str = "") -> dict[str, tuple[Any, Mapping[str, Any]]]:
+    """Every number and name inside a dataclass, as `{"cortex.tau": (value, metadata)}`."""
+    leaves: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+    for spec in dataclasses.fields(instance):
+        value, name = getattr(instance, spec.name), f"{prefix}{spec.name}"
+        if dataclasses.is_dataclass(value):
+            leaves[f"{name}.type"] = (type(value).__name__, {})
+            leaves.update(flatten(value, f"{name}."))
+        elif isinstance(value, (str, int, float, bool)):
+            leaves[name] = (value, spec.metadata)
+    return leaves

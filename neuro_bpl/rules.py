@@ -1,0 +1,372 @@
+"""Learning rules: Δweights = −η Σₜ creditₜ · traceₜ.
+
+A rule is a pair of a cortical trace and a credit; named algorithms are such pairs. How the predictor learns (forward or
+backward view) and when weights change (per trial or per step) are arguments of the rule.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree, Shaped
+
+from neuro_bpl import cortex as cortical
+from neuro_bpl import td
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.cortex import State
+from neuro_bpl.credit import Credit, Exact, ImmediateError, Predicted
+from neuro_bpl.episode import add_error, cortical_gradient, play, prediction_gradient
+from neuro_bpl.metrics import accuracy
+from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.readout import ReadoutWeights
+from neuro_bpl.traces import CorticalStep, Immediate, Leaky, StepCredit, Trace
+from neuro_bpl.trials import Trials
+
+
+class Outcome(NamedTuple):
+    """Loss of a batch of trials (mean over trials of the sum over targets), and the fraction of targets answered right."""
+
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+
+
+class OnlineState(NamedTuple):
+    """What a rule carries from step to step: the cortical state, and the traces of cortex and predictor."""
+
+    s: State
+    cortical_trace: PyTree
+    predictor_trace: PyTree
+
+
+class Moment(NamedTuple):
+    """One step of a batch of trials, as `Trials.by_step` gives it, with the number of steps left."""
+
+    x_t: Float[Array, "inputs batch"]
+    target_t: Shaped[Array, "*outputs batch"]
+    weight_t: Float[Array, " batch"]
+    left_t: Int[Array, " batch"]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("credit",),
+    meta_fields=("trace", "view", "update"),
+)
+@dataclass(frozen=True)
+class LearningRule:
+    """A legal pair of trace and credit.
+
+    Parameters
+    ----------
+    trace : Immediate or Leaky
+        Cortical eligibility trace.
+    credit : ImmediateError, Exact or Predicted
+        What multiplies it.
+    view : "forward" or "backward"
+        How the predictor's update is computed: from λ-targets when the trial is over, or from TD errors and traces as
+        it runs. The two are equal while weights are held.
+    update : "trial" or "step"
+        When weights change.
+
+    Raises
+    ------
+    ValueError
+        If the pair would count a path twice, or asks for what the view cannot know.
+    """
+
+    trace: Trace = field(doc="cortical eligibility trace")
+    credit: Credit = field(doc="what multiplies the trace")
+    view: str = field("forward", "how the predictor's update is computed", choices=("forward", "backward"))
+    update: str = field("trial", "when weights change", choices=("trial", "step"))
+
+    def __post_init__(self) -> None:
+        check(self)
+        if isinstance(self.credit, Exact) and (self.view, self.update) != ("forward", "trial"):
+            raise refusal(
+                "view, update",
+                (self.view, self.update),
+                '"forward", "trial" with an exact future',
+                "the true future gradient is known only when the trial is over",
+                "bptt(), or bp_lambda(view='backward', update='step') to learn while the trial runs",
+            )
+        if isinstance(self.credit, (Exact, Predicted, ImmediateError)):
+            self._check_windows()
+        if self.view == "forward" and self.update == "step":
+            raise refusal(
+                "update",
+                self.update,
+                '"trial" with the forward view',
+                "its targets reach back from the end of the trial",
+                'view="backward", update="step"',
+            )
+
+    def _check_windows(self) -> None:
+        windowed = self.credit.window is not None and self.credit.window > 1
+        cut = isinstance(self.credit, Exact) and self.credit.window is not None
+        if isinstance(self.trace, Leaky) and (windowed or cut):
+            raise refusal(
+                "trace",
+                self.trace,
+                f"Immediate() with windows of {self.credit.window} steps",
+                "the leaky trace carries the leak path across the window's end, and inside the window that path would "
+                "be counted twice: by the trace and by backpropagation",
+                "LearningRule(Immediate(), credit), or LearningRule(Leaky(), credit) with a credit without windows",
+            )
+        if self.view == "backward" and windowed:
+            raise refusal(
+                "view",
+                self.view,
+                '"forward" with windows of several steps',
+                "n-step targets are known at a window's end, not as the trial runs",
+                f"dni({self.credit.window})",
+            )
+
+    @property
+    def name(self) -> str:
+        """Name of the algorithm, such as "BP(1)"."""
+        name = _credit_name(self.credit)
+        name += " leaky" if isinstance(self.trace, Leaky) else ""
+        name += " backward" if self.view == "backward" else ""
+        return name + (" step-wise" if self.update == "step" else "")
+
+    def gradients(self, circuit: Circuit, weights: Weights, trials: Trials) -> Weights:
+        """Gradient of the mean-over-trials loss for cortex, readout and predictor, weights held during the trial.
+
+        The one door through which rules are compared: with each other, with BPTT, with other implementations. The
+        predictor's part is minus its update direction; it is zero where the rule does not use a predictor.
+
+        Parameters
+        ----------
+        circuit : Circuit
+            The circuit.
+        weights : Weights
+            Its weights.
+        trials : Trials
+            A batch of trials, inputs `(batch, time, inputs)`.
+
+        Returns
+        -------
+        Weights
+            Gradients, in the structure of `weights`.
+
+        Raises
+        ------
+        ValueError
+            If the trials do not fit the circuit, hold NaN, or the rule needs a predictor that the circuit lacks.
+        """
+        return self.learn(circuit, weights, trials)[0]
+
+    def learn(self, circuit: Circuit, weights: Weights, trials: Trials) -> tuple[Weights, Outcome]:
+        """`gradients`, and how the trials went."""
+        circuit.check(trials)
+        if self.view == "backward":
+            return self._backward(circuit, weights, trials)
+        return self._forward(circuit, weights, trials)
+
+    def _forward(self, circuit: Circuit, weights: Weights, trials: Trials) -> tuple[Weights, Outcome]:
+        episode = play(circuit, weights, trials, self.credit.predicting)
+        credit = self.credit.assign(circuit, weights, episode)
+        drives = self.trace.drives(circuit, weights, episode, credit)
+        if credit.prediction_errors is None:
+            theta = jax.tree.map(jnp.zeros_like, weights.cerebellum)
+        else:
+            theta = prediction_gradient(circuit, weights.cerebellum, episode, credit.prediction_errors)
+        gradient = Weights(cortical_gradient(drives, episode), episode.readout_gradient, theta)
+        return gradient, Outcome(episode.loss, accuracy(circuit.readout, episode.outputs, trials))
+
+    def _backward(self, circuit: Circuit, weights: Weights, trials: Trials) -> tuple[Weights, Outcome]:
+        """The sum of all `step` gradients."""
+
+        def advance(
+            carry: tuple[OnlineState, Weights], moment: Moment
+        ) -> tuple[tuple[OnlineState, Weights], tuple[Array, Array]]:
+            state, total = carry
+            state, gradient, loss, y_t = self.step(circuit, weights, state, moment)
+            return (state, jax.tree.map(jnp.add, total, gradient)), (loss, y_t)
+
+        nothing = jax.tree.map(jnp.zeros_like, weights)
+        carry = (self.init(circuit, weights, trials.n_trials), nothing)
+        (_, gradient), (losses, outputs) = jax.lax.scan(advance, carry, moments(trials))
+        return gradient, online_outcome(circuit, trials, losses, outputs)
+
+    def init(self, circuit: Circuit, weights: Weights, n_trials: int) -> OnlineState:
+        """State before the first step of a batch of trials."""
+        dtype = weights.cortex.b.dtype
+        n_state = cortical.n_state(circuit.cortex)
+        trace: PyTree = ()
+        if self.credit.predicting:
+            trace = td.no_trace(circuit.predictor(), weights.cerebellum, n_trials, n_state)
+        return OnlineState(
+            s=cortical.initial_state(circuit.cortex, (n_trials,), dtype),
+            cortical_trace=self.trace.init(circuit.cortex, n_trials, dtype),
+            predictor_trace=trace,
+        )
+
+    def step(
+        self, circuit: Circuit, weights: Weights, state: OnlineState, moment: Moment
+    ) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
+        """One step of a batch of trials; weights may differ from those of the step before.
+
+        Returns
+        -------
+        state, gradient, loss, outputs
+            The state after the step, the step's share of the gradient, its loss (mean over trials), and yₜ.
+        """
+        cortex, s_tm1 = circuit.cortex, state.s
+        a_t = cortical.activation(cortex, weights.cortex, s_tm1, moment.x_t)
+        s_t = cortex.combine(s_tm1, cortical.split(cortex, a_t))
+        loss, y_t, error_t, readout_gradient = immediate_error(circuit, weights.readout, s_t, moment)
+        credit, bootstrap_t = self._step_credit(circuit, weights, s_t, error_t, moment)
+        now = CorticalStep(s_tm1, a_t, moment.x_t)
+        cortical_trace, cortical_share = self.trace.step(
+            cortex, weights.cortex, state.cortical_trace, now, credit
+        )
+        predictor_trace, theta_share = self._predictor_step(
+            circuit, weights, state.predictor_trace, now, s_t, bootstrap_t, moment.left_t
+        )
+        gradient = Weights(cortical_share, readout_gradient, theta_share)
+        return OnlineState(s_t, cortical_trace, predictor_trace), gradient, loss, y_t
+
+    def _step_credit(
+        self,
+        circuit: Circuit,
+        weights: Weights,
+        s_t: State,
+        error_t: Float[Array, "units batch"],
+        moment: Moment,
+    ) -> tuple[StepCredit, State]:
+        """Credit of the cortex, and the bracket lₜ + γ ĝₜ of the TD error."""
+        if not self.credit.predicting:
+            nothing = jax.tree.map(jnp.zeros_like, s_t)
+            return StepCredit(error_t, add_error(error_t, nothing), nothing), nothing
+        kappa, discount = self.credit.kappa, self.credit.discount
+        prediction_t = circuit.predict(weights.cerebellum, s_t)
+        prediction_t = jax.tree.map(lambda g: jnp.where(moment.left_t > 0, g, 0), prediction_t)
+        future_t = jax.tree.map(lambda g: kappa * g, prediction_t)
+        explicit_t = jax.tree.map(lambda v: kappa * v, add_error(error_t, prediction_t))
+        bootstrap_t = add_error(error_t, jax.tree.map(lambda g: discount * g, prediction_t))
+        return StepCredit(error_t, add_error(error_t, future_t), explicit_t), bootstrap_t
+
+    def _predictor_step(
+        self,
+        circuit: Circuit,
+        weights: Weights,
+        trace_tm1: PyTree,
+        now: CorticalStep,
+        s_t: State,
+        bootstrap_t: State,
+        left_t: Int[Array, " batch"],
+    ) -> tuple[PyTree, PyTree]:
+        """eₜ, and the share −δₜ₋₁ eₜ₋₁ of the gradient; both terms of δ use the present θ."""
+        theta = weights.cerebellum
+        if not self.credit.predicting:
+            return trace_tm1, jax.tree.map(jnp.zeros_like, theta)
+        cortex, predictor = circuit.cortex, circuit.predictor()
+        prediction_tm1 = circuit.predict(theta, now.s_tm1)
+        prediction_tm1 = jax.tree.map(lambda g: jnp.where(left_t >= 0, g, 0), prediction_tm1)
+        error = td.td_error(cortex, weights.cortex, now.s_tm1, now.a_t, bootstrap_t, prediction_tm1)
+        share = td.trace_gradient(predictor, theta, jnp.concatenate(error), trace_tm1)
+        jacobians = jax.vmap(partial(cortical.jacobian, cortex, weights.cortex), in_axes=-1)(now.s_tm1, now.x_t)
+        slopes = jax.vmap(partial(td.predictor_slope, predictor, theta), in_axes=-1)(jnp.concatenate(s_t))
+        decay = self.credit.discount * self.credit.lambda_
+        return jax.vmap(td.predictor_trace, (0, 0, 0, None))(trace_tm1, jacobians, slopes, decay), share
+
+
+def moments(trials: Trials) -> Moment:
+    """Trials step by step, time first."""
+    inputs, targets, weights = trials.by_step()
+    return Moment(inputs, targets, weights, trials.steps_left())
+
+
+def immediate_error(
+    circuit: Circuit, readout: ReadoutWeights, s_t: State, moment: Moment
+) -> tuple[Float[Array, ""], Float[Array, "outputs batch"], Float[Array, "units batch"], ReadoutWeights]:
+    """ℓₜ (mean over trials), yₜ, lₜ = ∂ℓₜ/∂hₜ and ∂ℓₜ/∂W_out of one step."""
+
+    def cost(
+        readout: ReadoutWeights, h_t: Float[Array, "units batch"]
+    ) -> tuple[Float[Array, ""], Float[Array, "outputs batch"]]:
+        y_t = circuit.readout.outputs(readout, h_t)
+        losses = circuit.readout.loss_value(y_t, moment.target_t) * moment.weight_t
+        return losses.sum() / losses.size, y_t
+
+    (loss, y_t), (gradient, error_t) = jax.value_and_grad(cost, (0, 1), has_aux=True)(readout, s_t[0])
+    return loss, y_t, error_t, gradient
+
+
+def online_outcome(
+    circuit: Circuit,
+    trials: Trials,
+    losses: Float[Array, " time"],
+    outputs: Float[Array, "time outputs batch"],
+) -> Outcome:
+    """Outcome of trials that were run step by step."""
+    at_targets = jnp.moveaxis(outputs, 0, 1)
+    if trials.at_last_step:
+        is_last = trials.steps_left() == 0
+        at_targets = jnp.where(is_last, at_targets, 0).sum(1, keepdims=True)
+    return Outcome(losses.sum(), accuracy(circuit.readout, at_targets, trials))
+
+
+def _credit_name(credit: Credit) -> str:
+    match credit:
+        case Exact(window=None):
+            return "BPTT"
+        case Exact(window=n):
+            return f"TBPTT({n})"
+        case Predicted(lambda_=value, window=1):
+            return f"BP({value:g})" if isinstance(value, (int, float)) else "BP(λ)"
+        case Predicted(window=n):
+            return f"SG({n})"
+        case ImmediateError():
+            return "immediate error"
+    return type(credit).__name__
+
+
+def bptt() -> LearningRule:
+    """Backpropagation through time: the exact gradient (Werbos 1990, Proc IEEE 78:1550)."""
+    return LearningRule(Immediate(), Exact())
+
+
+def tbptt(window: int) -> LearningRule:
+    """Truncated BPTT: no gradient across windows of n steps, the last of which ends with the trial.
+
+    TBPTT(1) learns from the immediate error alone (Williams & Peng 1990, Neural Comput 2:490).
+    """
+    return LearningRule(Immediate(), Exact(window))
+
+
+def dni(window: int = 1, discount: float = 1.0, kappa: float = 1.0) -> LearningRule:
+    """n-step synthetic gradients (Jaderberg et al. 2017, ICML): TBPTT(n) plus κ ĝ at the end of each window."""
+    return LearningRule(Immediate(), Predicted(0.0, discount, kappa, window))
+
+
+def bp_lambda(
+    lambda_: float = 1.0,
+    discount: float = 1.0,
+    kappa: float = 1.0,
+    *,
+    trace: Trace | None = None,
+    view: str = "forward",
+    update: str = "trial",
+) -> LearningRule:
+    """BP(λ): the cortex learns from κ ĝₜ, the cerebellum from λ-weighted targets (Pemberton & Ponte Costa 2024, TMLR).
+
+    Parameters
+    ----------
+    lambda_, discount, kappa : float
+        λ and γ in [0, 1], κ ≥ 0 (0: the predictor learns but is not applied).
+    trace : Immediate or Leaky, optional
+        Cortical eligibility trace; Immediate by default.
+    view, update : str
+        "forward" and "trial" (default), "backward" and "trial", or "backward" and "step".
+
+    Examples
+    --------
+    >>> import neuro_bpl as nb
+    >>> nb.bp_lambda(0.5).name
+    'BP(0.5)'
+    """
+    return LearningRule(trace or Immediate(), Predicted(lambda_, discount, kappa), view, update)

@@ -1,10 +1,44 @@
 """Learning in rate-based cortical circuits taught by a cerebellum that predicts their future gradient."""
 
+from neuro_bpl import tasks
 from neuro_bpl.cerebellum import GranularPredictor, LinearPredictor
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import LSTMCortex, RateCortex
 from neuro_bpl.credit import Exact, ImmediateError, Predicted
+from neuro_bpl.optimizers import OptaxOptimizer, Optimizer, Optimizers
 from neuro_bpl.readout import LinearReadout
+from neuro_bpl.results import open_run, save, side_by_side
 from neuro_bpl.rules import LearningRule, bp_lambda, bptt, dni, tbptt
 from neuro_bpl.traces import Immediate, Leaky
+from neuro_bpl.training import Seeds, train
 from neuro_bpl.trials import Trials
+
+__all__ = [
+    "Circuit",
+    "Exact",
+    "GranularPredictor",
+    "Immediate",
+    "ImmediateError",
+    "LSTMCortex",
+    "Leaky",
+    "LearningRule",
+    "LinearPredictor",
+    "LinearReadout",
+    "OptaxOptimizer",
+    "Optimizer",
+    "Optimizers",
+    "Predicted",
+    "RateCortex",
+    "Seeds",
+    "Trials",
+    "Weights",
+    "bp_lambda",
+    "bptt",
+    "dni",
+    "open_run",
+    "save",
+    "side_by_side",
+    "tasks",
+    "tbptt",
+    "train",
+]

@@ -1,7 +1,7 @@
 """The cerebellum: ĝₜ = g(sₜ; θ), a prediction of the cortex's future gradient.
 
-A predictor is a frozen class with `init`, `predict`, `plastic` and `project`. Its output weights start at zero, so a
-cerebellum at birth changes nothing. Predictors read the whole cortical state and predict a gradient of its shape.
+A predictor is a frozen class with `init`, `predict`, `plastic` and `project`. Its output weights start at zero: an
+untrained cerebellum predicts no future gradient. Predictors read the whole cortical state and predict a gradient of its shape.
 """
 
 from dataclasses import dataclass

@@ -49,9 +49,23 @@ class Circuit:
     cerebellum: Predictor | None = field(None, "predictor of the future gradient")
 
     def init(self, key: Key[Array, ""], dtype: jnp.dtype | None = None) -> Weights:
-        """Weights at birth, drawn from one key; float32 unless JAX runs in 64 bit or `dtype` says otherwise."""
-        dtype = jnp.dtype(float if dtype is None else dtype)
-        dtype = jax.dtypes.canonicalize_dtype(dtype)
+        """Weights at birth, drawn from one key, in JAX's default format (float32 unless it runs in 64 bit).
+
+        Raises
+        ------
+        ValueError
+            If `dtype` is wider than JAX is set to compute with, or the circuit's anatomy is not possible.
+        """
+        default = jnp.zeros(0).dtype
+        dtype = default if dtype is None else jnp.dtype(dtype)
+        if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+            raise refusal(
+                "dtype",
+                str(dtype),
+                f"{default} or narrower",
+                "JAX computes in 32 bit unless told otherwise",
+                'with jax.enable_x64(True): circuit.init(key), or train(..., precision="float64")',
+            )
         k_cortex, k_readout, k_cerebellum = jax.random.split(key, 3)
         n_state = cortical.n_state(self.cortex)
         return Weights(

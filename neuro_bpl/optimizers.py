@@ -1,0 +1,121 @@
+"""Optimisers of cortex, readout and predictor: a name and numbers, or any Optax transformation."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import optax
+from jaxtyping import PyTree
+
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.parameters import check, field, nearest, refusal
+
+NAMES = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "adamax", "nadam", "radam", "lion", "yogi")
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("learning_rate", "options", "clip_norm"),
+    meta_fields=("name",),
+)
+@dataclass(frozen=True)
+class Optimizer:
+    """An Optax optimiser by name. Its numbers are array leaves: changing one never recompiles.
+
+    Parameters
+    ----------
+    name : str
+        One of `neuro_bpl.optimizers.NAMES`.
+    learning_rate : float
+        η.
+    options : mapping of str to float
+        Further numbers of the optimiser, such as `{"b1": 0.9, "b2": 0.98}`.
+    clip_norm : float, optional
+        Scale the gradient of this part down to this global norm; None (default): never clip.
+
+    Raises
+    ------
+    ValueError
+        If the name, a number or an option is not possible.
+    """
+
+    name: str = field("adam", "Optax optimiser", choices=NAMES)
+    learning_rate: float = field(1e-3, "learning rate", symbol="η", low=0)
+    options: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    clip_norm: float | None = field(None, "largest global norm of the gradient (None: no clipping)", above=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+        known = [name for name in inspect.signature(getattr(optax, self.name)).parameters if name != "learning_rate"]
+        for option in self.options:
+            if option not in known:
+                raise refusal(
+                    f"options[{option!r}]",
+                    self.options[option],
+                    ", ".join(known),
+                    f"optax.{self.name} takes no such number",
+                    f'options={{"{nearest(option, known)}": ...}}',
+                )
+
+    def transform(self) -> optax.GradientTransformation:
+        """The Optax transformation."""
+        inner = getattr(optax, self.name)(self.learning_rate, **self.options)
+        return inner if self.clip_norm is None else optax.chain(optax.clip_by_global_norm(self.clip_norm), inner)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class OptaxOptimizer:
+    """A raw Optax transformation; a run with one cannot be rebuilt from its parameters alone."""
+
+    transformation: optax.GradientTransformation
+
+    def transform(self) -> optax.GradientTransformation:
+        """The Optax transformation."""
+        return self.transformation
+
+
+@partial(
+    jax.tree_util.register_dataclass, data_fields=("cortex", "readout", "predictor"), meta_fields=()
+)
+@dataclass(frozen=True)
+class Optimizers:
+    """One optimiser each for cortex, readout and predictor; None holds that part fixed.
+
+    `Optimizers(predictor=None)` applies a predictor without training it; `bp_lambda(kappa=0)` trains one without
+    applying it.
+
+    Examples
+    --------
+    >>> import neuro_bpl as nb
+    >>> nb.Optimizers(cortex=nb.Optimizer("adam", 3e-4), readout=nb.Optimizer("sgd", 0.1)).cortex.learning_rate
+    0.0003
+    """
+
+    cortex: Optimizer | OptaxOptimizer | None = field(Optimizer(), "optimiser of the cortical weights")
+    readout: Optimizer | OptaxOptimizer | None = field(Optimizer(), "optimiser of the readout weights")
+    predictor: Optimizer | OptaxOptimizer | None = field(Optimizer(), "optimiser of the cerebellar weights")
+
+    def transform(self, circuit: Circuit, weights: Weights) -> optax.GradientTransformation:
+        """One transformation for all weights; what does not learn is left alone whatever the optimiser."""
+        plastic = circuit.plastic(weights)
+        labels = Weights(*(_labels(part, learns) for part, learns in zip(Weights._fields, plastic, strict=True)))
+        parts = zip(Weights._fields, (self.cortex, self.readout, self.predictor), strict=True)
+        transforms = {part: optax.set_to_zero() if o is None else o.transform() for part, o in parts}
+        return optax.partition({**transforms, "fixed": optax.set_to_zero()}, labels)
+
+
+def _labels(part: str, learns: PyTree) -> Any:
+    return jax.tree.map(lambda is_plastic: part if is_plastic else "fixed", learns)
+
+
+def apply(
+    optimizers: Optimizers, circuit: Circuit, weights: Weights, state: PyTree, gradient: Weights
+) -> tuple[Weights, PyTree]:
+    """One update of all weights, projected onto the synapses that exist."""
+    updates, state = optimizers.transform(circuit, weights).update(gradient, state, weights)
+    return circuit.project(optax.apply_updates(weights, updates)), state

@@ -1,0 +1,382 @@
+"""The theory as dull NumPy loops, one trial at a time, every Jacobian written out by hand; shares no code with the package.
+
+Gradients are row vectors, arrays over time are indexed by t itself (entry 0 is the initial state), and weights are
+plain arrays. A "gradient" is minus the update direction.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rate(NamedTuple):
+    """h <- (1 - rate) h + rate phi(u)."""
+
+    nonlinearity: str
+    rate: float
+
+
+class LSTM(NamedTuple):
+    """State [h; c], gates i, f, o, g."""
+
+
+class Linear(NamedTuple):
+    """g = w s + b; theta = (w, b)."""
+
+
+class Granular(NamedTuple):
+    """g = w_out relu((mask * w_in) s + b_in) + b_out; theta = (mask, w_in, b_in, w_out, b_out)."""
+
+    plasticity: str
+
+
+class Rule(NamedTuple):
+    """One learning rule; `transposed` and `doubled` are mistakes, for negative controls."""
+
+    kind: str  # "bptt", "tbptt", "dni", "bp_lambda", "immediate_error"
+    window: int = 1
+    lambda_: float = 1.0
+    discount: float = 1.0
+    kappa: float = 1.0
+    leaky: bool = False
+    view: str = "forward"
+    transposed: bool = False
+    doubled: bool = False
+
+
+class Weights(NamedTuple):
+    """All weights as arrays; theta is a tuple of arrays."""
+
+    w_in: np.ndarray
+    w_rec: np.ndarray
+    b: np.ndarray
+    w_out: np.ndarray
+    b_out: np.ndarray
+    theta: tuple
+
+
+class Step(NamedTuple):
+    """One step of a cell: s_t, J_t, the direct part D_t of J_t, and ds_t/dW with s_{t-1} held (state, drive, pre)."""
+
+    s: np.ndarray
+    J: np.ndarray
+    D: np.ndarray
+    M: np.ndarray
+
+
+class Trial(NamedTuple):
+    """One trial: lists over t = 0..T of states, Jacobians, immediate weight tensors, immediate errors."""
+
+    T: int
+    s: list
+    J: list
+    D: list
+    M: list
+    l: list
+    loss: float
+    d_w_out: np.ndarray
+    d_b_out: np.ndarray
+
+
+def sigmoid(u):
+    """Logistic function."""
+    return 1 / (1 + np.exp(-u))
+
+
+def phi(name, u):
+    """Transfer function."""
+    if name == "identity":
+        return u
+    if name == "tanh":
+        return np.tanh(u)
+    if name == "relu":
+        return np.maximum(u, 0)
+    if name == "softplus":
+        return np.log(1 + np.exp(u))
+    if name == "sigmoid":
+        return sigmoid(u)
+    raise KeyError(name)
+
+
+def d_phi(name, u):
+    """Its slope."""
+    if name == "identity":
+        return np.ones_like(u)
+    if name == "tanh":
+        return 1 - np.tanh(u) ** 2
+    if name == "relu":
+        return np.where(u > 0, 1.0, 0.0)
+    if name == "softplus":
+        return sigmoid(u)
+    if name == "sigmoid":
+        return sigmoid(u) * (1 - sigmoid(u))
+    raise KeyError(name)
+
+
+def cell_step(cell, weights, s, x):
+    """One step of a cell with all its derivatives."""
+    n = weights.w_rec.shape[1]
+    h = s[:n]
+    u = weights.w_in @ x + weights.w_rec @ h + weights.b
+    pre = np.concatenate([x, h, [1.0]])
+    if isinstance(cell, Rate):
+        s_new = (1 - cell.rate) * h + cell.rate * phi(cell.nonlinearity, u)
+        d_u = cell.rate * np.diag(d_phi(cell.nonlinearity, u))
+        D = (1 - cell.rate) * np.eye(n)
+        R = d_u @ weights.w_rec
+    else:
+        c = s[n:]
+        i, f, o = sigmoid(u[:n]), sigmoid(u[n : 2 * n]), sigmoid(u[2 * n : 3 * n])
+        g = np.tanh(u[3 * n :])
+        c_new = f * c + i * g
+        squashed = np.tanh(c_new)
+        s_new = np.concatenate([o * squashed, c_new])
+        zero = np.zeros((n, n))
+        d_c = np.hstack([np.diag(g * i * (1 - i)), np.diag(c * f * (1 - f)), zero, np.diag(i * (1 - g**2))])
+        d_h = np.diag(o * (1 - squashed**2)) @ d_c
+        d_h += np.hstack([zero, zero, np.diag(squashed * o * (1 - o)), zero])
+        d_u = np.vstack([d_h, d_c])
+        D = np.block([[zero, np.diag(o * (1 - squashed**2) * f)], [zero, np.diag(f)]])
+        R = np.hstack([d_u @ weights.w_rec, np.zeros((2 * n, n))])
+    M = d_u[:, :, None] * pre[None, None, :]
+    return Step(s_new, D + R, D, M)
+
+
+def loss_and_slope(loss, y, target):
+    """The loss of one target, and its gradient with respect to the output."""
+    if loss == "squared_error":
+        return 0.5 * np.sum((y - target) ** 2), y - target
+    if loss == "softmax_cross_entropy":
+        p = np.exp(y - y.max())
+        p = p / p.sum()
+        one_hot = np.zeros_like(y)
+        one_hot[int(target)] = 1.0
+        return -np.log(p[int(target)]), p - one_hot
+    if loss == "sigmoid_cross_entropy":
+        p = sigmoid(y)
+        return -np.sum(target * np.log(p) + (1 - target) * np.log(1 - p)), p - target
+    raise KeyError(loss)
+
+
+def run_trial(cell, loss, weights, inputs, targets, mask, T, scale):
+    """Forward pass of one trial of T steps; losses are multiplied by `scale` (one over the number of trials)."""
+    n = weights.w_rec.shape[1]
+    n_state = 2 * n if isinstance(cell, LSTM) else n
+    trial = Trial(
+        T=T,
+        s=[np.zeros(n_state)],
+        J=[None],
+        D=[None],
+        M=[None],
+        l=[np.zeros(n_state)],
+        loss=0.0,
+        d_w_out=np.zeros_like(weights.w_out),
+        d_b_out=np.zeros_like(weights.b_out),
+    )
+    total = 0.0
+    for t in range(1, T + 1):
+        step = cell_step(cell, weights, trial.s[t - 1], inputs[t - 1])
+        trial.s.append(step.s)
+        trial.J.append(step.J)
+        trial.D.append(step.D)
+        trial.M.append(step.M)
+        l_t = np.zeros(n_state)
+        if len(targets) > 1 or t == T:
+            k = t - 1 if len(targets) > 1 else 0
+            h = step.s[:n]
+            value, slope = loss_and_slope(loss, weights.w_out @ h + weights.b_out, targets[k])
+            total += scale * mask[k] * value
+            slope = scale * mask[k] * slope
+            l_t[:n] = slope @ weights.w_out
+            trial.d_w_out[:] += np.outer(slope, h)
+            trial.d_b_out[:] += slope
+        trial.l.append(l_t)
+    return trial._replace(loss=total)
+
+
+def predict(predictor, theta, s):
+    """The prediction of one state."""
+    if isinstance(predictor, Linear):
+        w, b = theta
+        return w @ s + b
+    mask, w_in, b_in, w_out, b_out = theta
+    return w_out @ np.maximum((mask * w_in) @ s + b_in, 0) + b_out
+
+
+def predictor_slopes(predictor, theta, s):
+    """d prediction / d theta, one tensor for each array of theta, the prediction's axis first."""
+    n = len(s)
+    if isinstance(predictor, Linear):
+        d_w, d_b = np.zeros((n, n, n)), np.zeros((n, n))
+        for i in range(n):
+            d_w[i, i] = s
+            d_b[i, i] = 1.0
+        return [d_w, d_b]
+    mask, w_in, b_in, w_out, _ = theta
+    m = len(b_in)
+    drive = (mask * w_in) @ s + b_in
+    d_mask, d_w_in, d_b_in = np.zeros((n, m, n)), np.zeros((n, m, n)), np.zeros((n, m))
+    d_w_out, d_b_out = np.zeros((n, n, m)), np.zeros((n, n))
+    for i in range(n):
+        d_w_out[i, i] = np.maximum(drive, 0)
+        d_b_out[i, i] = 1.0
+        for k in range(m):
+            if predictor.plasticity == "all" and drive[k] > 0:
+                d_w_in[i, k] = w_out[i, k] * mask[k] * s
+                d_b_in[i, k] = w_out[i, k]
+    return [d_mask, d_w_in, d_b_in, d_w_out, d_b_out]
+
+
+def true_future(trial):
+    """G_t for t = 0..T, from G_T = 0."""
+    G = [None] * (trial.T + 1)
+    G[trial.T] = np.zeros_like(trial.s[0])
+    for t in range(trial.T - 1, -1, -1):
+        G[t] = (trial.l[t + 1] + G[t + 1]) @ trial.J[t + 1]
+    return G
+
+
+def windows(T, n):
+    """Pairs (a, b) of windows a < t <= b; the last ends at T, the first may be shorter."""
+    pairs, b = [], T
+    while b > 0:
+        pairs.append((max(0, b - n), b))
+        b -= n
+    return pairs
+
+
+def windowed_future(trial, n, at_end):
+    """F_t inside windows of n steps; at_end[b] stands for the future of a window's last state."""
+    F = [np.zeros_like(trial.s[0]) for _ in range(trial.T + 1)]
+    for a, b in windows(trial.T, n):
+        F[b] = at_end[b]
+        for t in range(b - 1, a, -1):
+            F[t] = (trial.l[t + 1] + F[t + 1]) @ trial.J[t + 1]
+    return F
+
+
+def immediate_gradient(trial, F):
+    """Sum over t of (l_t + F_t) ds_t/dW with s_{t-1} held."""
+    total = np.zeros_like(trial.M[1][0])
+    for t in range(1, trial.T + 1):
+        total += np.einsum("s,sdp->dp", trial.l[t] + F[t], trial.M[t])
+    return total
+
+
+def leaky_gradient(trial, F, kappa, doubled):
+    """Sum over t of L_t eps_t with eps_t = D_t eps_{t-1} + ds_t/dW; `doubled` takes l_t + F_t for L_t."""
+    eps = np.zeros_like(trial.M[1])
+    total = np.zeros_like(trial.M[1][0])
+    for t in range(1, trial.T + 1):
+        eps = np.einsum("rs,sdp->rdp", trial.D[t], eps) + trial.M[t]
+        L = trial.l[t].copy()
+        if doubled:
+            L = L + F[t]
+        elif t < trial.T:
+            R = trial.J[t + 1] - trial.D[t + 1]
+            L = L + kappa * (trial.l[t + 1] + F[t + 1]) @ R
+        total += np.einsum("s,sdp->dp", L, eps)
+    return total
+
+
+def forward_view(trial, predictor, theta, g, discount, lambda_):
+    """Minus sum over t of (G^lambda_t - g_t) dg_t/dtheta."""
+    target = np.zeros_like(trial.s[0])
+    total = [np.zeros_like(np.asarray(w)) for w in theta]
+    for t in range(trial.T - 1, 0, -1):
+        mixed = (1 - lambda_) * g[t + 1] + lambda_ * target
+        target = (trial.l[t + 1] + discount * mixed) @ trial.J[t + 1]
+        for k, slope in enumerate(predictor_slopes(predictor, theta, trial.s[t])):
+            total[k] -= np.tensordot(target - g[t], slope, 1)
+    return total
+
+
+def backward_view(trial, predictor, theta, g, discount, lambda_, transposed):
+    """Minus sum over t of delta_t e_t with e_t = discount lambda J_t e_{t-1} + dg_t/dtheta."""
+    total = [np.zeros_like(np.asarray(w)) for w in theta]
+    e = [np.zeros((len(trial.s[0]), *np.shape(w))) for w in theta]
+    for t in range(1, trial.T):
+        J = trial.J[t].T if transposed else trial.J[t]
+        slopes = predictor_slopes(predictor, theta, trial.s[t])
+        e = [discount * lambda_ * np.tensordot(J, e_k, 1) + slope for e_k, slope in zip(e, slopes, strict=True)]
+        delta = (trial.l[t + 1] + discount * g[t + 1]) @ trial.J[t + 1] - g[t]
+        for k, e_k in enumerate(e):
+            total[k] -= np.tensordot(delta, e_k, 1)
+    return total
+
+
+def window_regression(trial, predictor, theta, g, discount, n):
+    """Minus sum over windows (a, b), a > 0, of (target_a - g_a) dg_a/dtheta, from explicit products of Jacobians."""
+    total = [np.zeros_like(np.asarray(w)) for w in theta]
+    for a, b in windows(trial.T, n):
+        if a == 0:
+            continue
+        target, product = np.zeros_like(trial.s[0]), np.eye(len(trial.s[0]))
+        for k in range(a + 1, b + 1):
+            product = trial.J[k] @ product
+            target = target + trial.l[k] @ product
+        target = target + discount * g[b] @ product
+        for k, slope in enumerate(predictor_slopes(predictor, theta, trial.s[a])):
+            total[k] -= np.tensordot(target - g[a], slope, 1)
+    return total
+
+
+def trial_gradient(rule, predictor, theta, trial):
+    """Gradients of one trial: cortex (drive, pre) and theta."""
+    nothing = [np.zeros_like(np.asarray(w)) for w in theta]
+    zeros = [np.zeros_like(trial.s[0]) for _ in range(trial.T + 1)]
+    if rule.kind in ("bptt", "tbptt", "immediate_error"):
+        if rule.kind == "bptt":
+            F = true_future(trial)
+        elif rule.kind == "tbptt":
+            F = windowed_future(trial, rule.window, zeros)
+        else:
+            F = zeros
+        if not rule.leaky:
+            return immediate_gradient(trial, F), nothing
+        return leaky_gradient(trial, F, 0.0 if rule.kind == "immediate_error" else 1.0, rule.doubled), nothing
+    g = [predict(predictor, theta, s) for s in trial.s]
+    g[trial.T] = np.zeros_like(trial.s[0])
+    if rule.kind == "dni":
+        F = windowed_future(trial, rule.window, [rule.kappa * g_t for g_t in g])
+        return immediate_gradient(trial, F), window_regression(trial, predictor, theta, g, rule.discount, rule.window)
+    if rule.view == "forward":
+        d_theta = forward_view(trial, predictor, theta, g, rule.discount, rule.lambda_)
+    else:
+        d_theta = backward_view(trial, predictor, theta, g, rule.discount, rule.lambda_, rule.transposed)
+    if rule.leaky:
+        return leaky_gradient(trial, g, rule.kappa, rule.doubled), d_theta
+    return immediate_gradient(trial, [rule.kappa * g_t for g_t in g]), d_theta
+
+
+def run_batch(cell, loss, weights, inputs, targets, mask=None, lengths=None):
+    """All trials of a batch."""
+    batch, time = inputs.shape[:2]
+    mask = np.ones(targets.shape[:2]) if mask is None else mask
+    lengths = [time] * batch if lengths is None else lengths
+    return [
+        run_trial(cell, loss, weights, inputs[k], targets[k], mask[k], int(lengths[k]), 1 / batch)
+        for k in range(batch)
+    ]
+
+
+def gradients(rule, cell, loss, predictor, weights, inputs, targets, mask=None, lengths=None):
+    """Loss and gradients of a batch; theta's gradient is averaged over trials once more."""
+    trials = run_batch(cell, loss, weights, inputs, targets, mask, lengths)
+    n_in, n = weights.w_in.shape[1], weights.w_rec.shape[1]
+    cortex = np.zeros((len(weights.b), n_in + n + 1))
+    theta = [np.zeros_like(np.asarray(w)) for w in weights.theta]
+    for trial in trials:
+        d_cortex, d_theta = trial_gradient(rule, predictor, weights.theta, trial)
+        cortex += d_cortex
+        for k, d in enumerate(d_theta):
+            theta[k] += d / len(trials)
+    gradient = Weights(
+        w_in=cortex[:, :n_in],
+        w_rec=cortex[:, n_in : n_in + n],
+        b=cortex[:, -1],
+        w_out=sum(trial.d_w_out for trial in trials),
+        b_out=sum(trial.d_b_out for trial in trials),
+        theta=tuple(theta),
+    )
+    return sum(trial.loss for trial in trials), gradient

@@ -68,8 +68,10 @@ def analyse(p: Parameters) -> None:
     for rule in alignment.rule.values:
         curve = over_learning(alignment.sel(rule=rule)).mean("seed")
         first, last = curve.isel(update=0), curve.isel(update=-1)
-        print(f"{rule}: mean cosine {float(first):.2f} after {int(first.update)} updates, "
-              f"{float(last):.2f} after {int(last.update)}")
+        print(
+            f"{rule}: mean cosine {float(first):.2f} after {int(first.update)} updates, "
+            f"{float(last):.2f} after {int(last.update)}"
+        )
     for path in figures.save(draw(alignment), p.output):
         print(f"figure: {path}")
 

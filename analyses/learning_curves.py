@@ -26,7 +26,7 @@ class Parameters:
 
 
 def final_differences(accuracy: xr.DataArray) -> xr.Dataset:
-    """Accuracy at the last evaluation minus BPTT's with the same seed: mean and 95 % interval (Student's t), in points."""
+    """Accuracy at the last evaluation minus BPTT's with the same seed, in points: mean, 95 % interval."""
     final = 100 * accuracy.isel(update=-1)
     paired = final - final.sel(rule=REFERENCE, drop=True)
     others = [rule for rule in final.rule.values if rule != REFERENCE]

@@ -44,6 +44,7 @@ class Case:
 
     @property
     def name(self) -> str:
+        """Cell, units, steps and batch."""
         return f"{self.cell} {self.n_units}, T {self.n_steps}, batch {self.batch}"
 
 
@@ -157,7 +158,8 @@ def row(case: Case, times: dict[str, float]) -> str:
 
 
 HEADER = (
-    "| case | BPTT (ms) | BP(λ) (ms) | BP(λ)/BPTT | multiply–adds | measured/multiply–adds | torch (ms) | BPTT/torch |\n"
+    "| case | BPTT (ms) | BP(λ) (ms) | BP(λ)/BPTT | multiply–adds "
+    "| measured/multiply–adds | torch (ms) | BPTT/torch |\n"
     "|---|---|---|---|---|---|---|---|"
 )
 

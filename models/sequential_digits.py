@@ -54,7 +54,9 @@ class Parameters:
         check(self)
         for rule in self.rule.split(","):
             if rule not in RULES:
-                raise refusal("rule", rule, ", ".join(RULES), "these are the rules of this model", "--rule bp_lambda,bptt")
+                raise refusal(
+                    "rule", rule, ", ".join(RULES), "these are the rules of this model", "--rule bp_lambda,bptt"
+                )
 
 
 def learning_rule(p: Parameters, name: str) -> nb.LearningRule:

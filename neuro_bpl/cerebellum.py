@@ -1,7 +1,8 @@
 """The cerebellum: ĝₜ = g(sₜ; θ), a prediction of the cortex's future gradient.
 
 A predictor is a frozen class with `init`, `predict`, `plastic` and `project`. Its output weights start at zero: an
-untrained cerebellum predicts no future gradient. Predictors read the whole cortical state and predict a gradient of its shape.
+untrained cerebellum predicts no future gradient. Predictors read the whole cortical state and predict a gradient of its
+shape.
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class LinearPredictor:
         """Ĝ = W s + b."""
         return affine(theta.w, theta.b, s)
 
-    def plastic(self, theta: LinearWeights) -> LinearWeights:
+    def plastic(self, theta: LinearWeights) -> PyTree:
         """All weights learn."""
         return jax.tree.map(lambda _: True, theta)
 
@@ -88,15 +89,13 @@ class GranularPredictor:
 
     n_granule: int = field(doc="number of granule cells", low=1)
     fan_in: int | None = field(4, "mossy fibres a granule cell reads (None: all)", low=1, symbol="K")
-    plasticity: str = field(
-        "output", "which weights learn: parallel fibres only, or all", choices=("output", "all")
-    )
+    plasticity: str = field("output", "which weights learn: parallel fibres only, or all", choices=("output", "all"))
 
     def __post_init__(self) -> None:
         check(self)
 
     def init(self, key: Key[Array, ""], n_state: int, dtype: jnp.dtype) -> GranularWeights:
-        """Random wiring and mossy weights, uniform in ±√(3/K) so that a granule cell's drive has the fibres' variance."""
+        """Random wiring; mossy weights uniform in ±√(3/K), so that a granule cell's drive has the fibres' variance."""
         fan_in = n_state if self.fan_in is None else self.fan_in
         if fan_in > n_state:
             raise refusal(
@@ -122,17 +121,14 @@ class GranularPredictor:
 
     def predict(self, theta: GranularWeights, s: CorticalState) -> CorticalState:
         """Ĝ = W_purkinje granule + b_purkinje; weights that do not learn receive no gradient."""
-        held = jax.tree.map(
-            lambda w, learns: w if learns else jax.lax.stop_gradient(w), theta, self.plastic(theta)
-        )
+        held = jax.tree.map(lambda w, learns: w if learns else jax.lax.stop_gradient(w), theta, self.plastic(theta))
         held = self.project(held)
         return affine(held.w_purkinje, held.b_purkinje, self.granule(held, s))
 
-    def plastic(self, theta: GranularWeights) -> GranularWeights:
+    def plastic(self, theta: GranularWeights) -> PyTree:
         """The wiring never learns; the mossy synapses only with plasticity="all"."""
-        del theta
         inner = self.plasticity == "all"
-        return GranularWeights(False, inner, inner, True, True)
+        return jax.tree.unflatten(jax.tree.structure(theta), [False, inner, inner, True, True])
 
     def project(self, theta: GranularWeights) -> GranularWeights:
         """W_granule ← M ∘ W_granule."""

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl.cerebellum import Predictor
-from neuro_bpl.cortex import CorticalWeights, Cortex, Trajectory
+from neuro_bpl.cortex import Cortex, CorticalWeights, Trajectory
 from neuro_bpl.parameters import field, refusal
 from neuro_bpl.readout import LinearReadout, ReadoutWeights
 from neuro_bpl.trials import Trials, check_trials
@@ -80,7 +80,7 @@ class Circuit:
             return weights
         return weights._replace(cerebellum=self.cerebellum.project(weights.cerebellum))
 
-    def plastic(self, weights: Weights) -> Weights:
+    def plastic(self, weights: Weights) -> PyTree:
         """A tree of bools: which weights learn."""
         learns = jax.tree.map(lambda _: True, weights)
         if self.cerebellum is None:

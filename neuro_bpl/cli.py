@@ -3,11 +3,14 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
-P = TypeVar("P")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+P = TypeVar("P", bound="DataclassInstance")
 
 
 def parse(parameters: type[P], description: str, arguments: Sequence[str] | None = None) -> P:
@@ -27,7 +30,7 @@ def parse(parameters: type[P], description: str, arguments: Sequence[str] | None
         for spec in dataclasses.fields(parameters)
     ]
     form = dataclasses.make_dataclass(parameters.__name__, hints)
-    answers = tyro.cli(
+    answers: Any = tyro.cli(
         form, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
     )
     return parameters(**{spec.name: getattr(answers, spec.name) for spec in dataclasses.fields(parameters)})

@@ -179,9 +179,7 @@ def activation(
     return cortex.activate(affine(weights.w_in, weights.b, x_t) + jnp.tensordot(weights.w_rec, s_tm1[0], 1))
 
 
-def step(
-    cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]
-) -> State:
+def step(cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]) -> State:
     """sₜ = f(sₜ₋₁, xₜ; W)."""
     return cortex.combine(s_tm1, split(cortex, activation(cortex, weights, s_tm1, x_t)))
 
@@ -223,12 +221,11 @@ def pull_gates(
     return direct, drives
 
 
-def pull_recurrent(
-    cortex: Cortex, weights: CorticalWeights, drives: Gates
-) -> Float[Array, "units *batch"]:
+def pull_recurrent(cortex: Cortex, weights: CorticalWeights, drives: Gates) -> Float[Array, "units *batch"]:
     """Pull a cotangent of the drives back through W_rec to the rates: Σ_gates W_recᵀ c."""
     blocks = jnp.split(weights.w_rec, cortex.n_gates)
-    return sum(jnp.tensordot(w.T, c, 1) for w, c in zip(blocks, drives, strict=True))
+    first, *others = (jnp.tensordot(w.T, c, 1) for w, c in zip(blocks, drives, strict=True))
+    return sum(others, start=first)
 
 
 def pull_state(

@@ -6,15 +6,18 @@ Every credit has the form lₜ + Fₜ, the immediate error plus something that s
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from neuro_bpl import td
 from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.cortex import State
 from neuro_bpl.episode import Episode, StateInTime, add_error
 from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.td import Scalar
 
 
 class Assignment(NamedTuple):
@@ -28,6 +31,19 @@ class Assignment(NamedTuple):
     future: StateInTime
     explicit: StateInTime
     prediction_errors: StateInTime | None
+
+
+class StepCredit(NamedTuple):
+    """The credit of one step, as far as it is known at that step.
+
+    lₜ on the rates; lₜ + Fₜ; the signal that goes back through the recurrent weights; and lₜ + γ ĝₜ, the bracket of the
+    TD error.
+    """
+
+    error_t: Float[Array, "units batch"]
+    signal_t: State
+    explicit_t: State
+    bootstrap_t: State
 
 
 class Credit(Protocol):
@@ -45,6 +61,18 @@ class Credit(Protocol):
         """The credit of every step of a trial, known when it is over."""
 
 
+@runtime_checkable
+class OnlineCredit(Protocol):
+    """A credit that is known as the trial runs."""
+
+    @property
+    def decay(self) -> Scalar:
+        """γλ, the decay of the predictor's trace."""
+
+    def now(self, error_t: Float[Array, "units batch"], prediction_t: State) -> StepCredit:
+        """The credit of one step from lₜ and ĝₜ."""
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ImmediateError:
@@ -52,11 +80,18 @@ class ImmediateError:
 
     predicting = False
     window = 1
+    decay = 0.0
 
     def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
         """No future."""
         nothing = jax.tree.map(jnp.zeros_like, episode.predictions)
         return Assignment(nothing, nothing, None)
+
+    def now(self, error_t: Float[Array, "units batch"], prediction_t: State) -> StepCredit:
+        """Lₜ alone."""
+        nothing = jax.tree.map(jnp.zeros_like, prediction_t)
+        signal_t = add_error(error_t, nothing)
+        return StepCredit(error_t, signal_t, nothing, signal_t)
 
 
 @jax.tree_util.register_static
@@ -74,7 +109,7 @@ class Exact:
     def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
         """One reverse sweep."""
 
-        def mix(_: td.State, swept_t: td.State, left_t: td.Array) -> td.State:
+        def mix(_: State, swept_t: State, left_t: Int[Array, " batch"]) -> State:
             if self.window is None:
                 return swept_t
             return td.window_mix(swept_t, swept_t, td.window_ends(left_t, self.window), 0.0)
@@ -122,12 +157,32 @@ class Predicted:
 
     def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
         """κ ĝₜ for the cortex; the target minus ĝₜ for the predictor."""
-        return self._assign_steps(circuit, weights, episode) if self.window == 1 else self._assign_windows(
-            circuit, weights, episode
+        return (
+            self._assign_steps(circuit, weights, episode)
+            if self.window == 1
+            else self._assign_windows(circuit, weights, episode)
+        )
+
+    @property
+    def decay(self) -> Scalar:
+        """γλ."""
+        return self.discount * self.lambda_
+
+    def now(self, error_t: Float[Array, "units batch"], prediction_t: State) -> StepCredit:
+        """κ ĝₜ for the cortex, γ ĝₜ for the TD error."""
+
+        def scaled(factor: Scalar, s_t: State) -> State:
+            return jax.tree.map(lambda component: factor * component, s_t)
+
+        return StepCredit(
+            error_t=error_t,
+            signal_t=add_error(error_t, scaled(self.kappa, prediction_t)),
+            explicit_t=scaled(self.kappa, add_error(error_t, prediction_t)),
+            bootstrap_t=add_error(error_t, scaled(self.discount, prediction_t)),
         )
 
     def _assign_steps(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
-        def mix(prediction_t: td.State, target_t: td.State, _: td.Array) -> td.State:
+        def mix(prediction_t: State, target_t: State, _: Int[Array, " batch"]) -> State:
             return td.lambda_mix(prediction_t, target_t, self.discount, self.lambda_)
 
         target = td.future(circuit, weights, episode, mix)
@@ -139,7 +194,7 @@ class Predicted:
         )
 
     def _assign_windows(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
-        def mix(factor: td.Scalar, prediction_t: td.State, swept_t: td.State, left_t: td.Array) -> td.State:
+        def mix(factor: Scalar, prediction_t: State, swept_t: State, left_t: Int[Array, " batch"]) -> State:
             return td.window_mix(prediction_t, swept_t, td.window_ends(left_t, self.window), factor)
 
         target = td.future(circuit, weights, episode, partial(mix, self.discount))
@@ -149,9 +204,7 @@ class Predicted:
         return Assignment(
             future=future,
             explicit=_with_errors(episode, future),
-            prediction_errors=jax.tree.map(
-                lambda g, p: jnp.where(ends, g - p, 0), target, episode.predictions
-            ),
+            prediction_errors=jax.tree.map(lambda g, p: jnp.where(ends, g - p, 0), target, episode.predictions),
         )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
     "savefig.dpi": 300,
     "font.family": "sans-serif",
@@ -41,7 +42,7 @@ _LOOKS: tuple[tuple[str, str, tuple], ...] = (
 _OTHER = ("#666666", (2, 2))
 
 
-def look(rule: str) -> dict[str, object]:
+def look(rule: str) -> dict[str, Any]:
     """Colour and dash pattern of a rule's line."""
     colour, dashes = next(((c, d) for pattern, c, d in _LOOKS if re.match(pattern, rule)), _OTHER)
     return {"color": colour, "dashes": dashes}
@@ -49,7 +50,10 @@ def look(rule: str) -> dict[str, object]:
 
 def line_with_spread(axes: Axes, values: xr.DataArray, along: str, rule: str) -> None:
     """Mean over seeds with a band of ± 1 SD, and the rule's name at its right end."""
-    mean, spread = values.mean("seed"), values.std("seed", ddof=1) if values.sizes["seed"] > 1 else 0 * values.mean("seed")
+    mean, spread = (
+        values.mean("seed"),
+        values.std("seed", ddof=1) if values.sizes["seed"] > 1 else 0 * values.mean("seed"),
+    )
     style = look(rule)
     axes.plot(values[along], mean, label=rule, **style)
     axes.fill_between(values[along], mean - spread, mean + spread, color=style["color"], alpha=0.18, linewidth=0)

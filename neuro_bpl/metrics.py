@@ -7,9 +7,7 @@ from neuro_bpl.readout import LinearReadout
 from neuro_bpl.trials import Trials
 
 
-def accuracy(
-    readout: LinearReadout, outputs: Float[Array, "outputs target batch"], trials: Trials
-) -> Float[Array, ""]:
+def accuracy(readout: LinearReadout, outputs: Float[Array, "outputs target batch"], trials: Trials) -> Float[Array, ""]:
     """Fraction of targets answered right, weighted by the mask; NaN for a loss without right answers."""
     if readout.is_correct is None:
         return jnp.full((), jnp.nan, outputs.dtype)
@@ -17,9 +15,7 @@ def accuracy(
     return (readout.is_correct(outputs, trials.targets_first()) * weights).sum() / weights.sum()
 
 
-def cosine(
-    a: Float[Array, "state *batch"], b: Float[Array, "state *batch"]
-) -> Float[Array, "*batch"]:
+def cosine(a: Float[Array, "state *batch"], b: Float[Array, "state *batch"]) -> Float[Array, "*batch"]:
     """a·b / (‖a‖ ‖b‖) over the leading axis; NaN where one of them is zero."""
     # Scaled to unit maximum first: squares of small float32 gradients underflow.
     a, b = (x / jnp.max(jnp.abs(x), axis=0, keepdims=True) for x in (a, b))

@@ -79,9 +79,7 @@ class OptaxOptimizer:
         return self.transformation
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=("cortex", "readout", "predictor"), meta_fields=()
-)
+@partial(jax.tree_util.register_dataclass, data_fields=("cortex", "readout", "predictor"), meta_fields=())
 @dataclass(frozen=True)
 class Optimizers:
     """One optimiser each for cortex, readout and predictor; None holds that part fixed.

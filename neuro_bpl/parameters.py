@@ -46,9 +46,8 @@ def field(
     choices : sequence of str, optional
         Allowed names.
     """
-    metadata = dict(
-        doc=doc, unit=unit, symbol=symbol, source=source, low=low, above=above, high=high, choices=choices
-    )
+    bounds = {"low": low, "above": above, "high": high, "choices": choices}
+    metadata = {"doc": doc, "unit": unit, "symbol": symbol, "source": source, **bounds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -104,21 +103,19 @@ def _check_number(instance: Any, spec: dataclasses.Field, value: Any) -> None:
     if not isinstance(value, (numbers.Real, str, list, tuple, dict)):
         return
     low, above, high = (spec.metadata[bound] for bound in ("low", "above", "high"))
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     is_whole = not _is_whole(spec) or isinstance(value, numbers.Integral)
     inside = (
-        is_number
+        isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
         and is_whole
-        and math.isfinite(value)
+        and math.isfinite(float(value))
         and (low is None or value >= low)
         and (above is None or value > above)
         and (high is None or value <= high)
     )
     if not inside:
         default = spec.default if spec.default not in (dataclasses.MISSING, None) else _example(spec)
-        raise refusal(
-            _owner(instance, spec), value, _range(spec), spec.metadata["doc"], f"{spec.name}={default}"
-        )
+        raise refusal(_owner(instance, spec), value, _range(spec), spec.metadata["doc"], f"{spec.name}={default}")
 
 
 def _is_whole(spec: dataclasses.Field) -> bool:
@@ -141,7 +138,7 @@ def _range(spec: dataclasses.Field) -> str:
     return f"{kind}{low}{spec.name}{high}{unit}"
 
 
-def to_dict(instance: Any) -> dict[str, Any]:
+def to_dict(instance: Any) -> Any:
     """A dataclass as plain dictionaries and numbers, with the class name under `"type"`; ready for JSON.
 
     Examples

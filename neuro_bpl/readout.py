@@ -42,9 +42,7 @@ class Loss(NamedTuple):
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(squared_error, None, False),
     "softmax_cross_entropy": Loss(softmax_cross_entropy, lambda y, target: y.argmax(0) == target, True),
-    "sigmoid_cross_entropy": Loss(
-        sigmoid_cross_entropy, lambda y, target: ((y > 0) == (target > 0.5)).all(0), False
-    ),
+    "sigmoid_cross_entropy": Loss(sigmoid_cross_entropy, lambda y, target: ((y > 0) == (target > 0.5)).all(0), False),
 }
 
 

@@ -32,7 +32,9 @@ QUANTITIES: dict[str, Quantity] = {
         "cosine of the predicted with the true future gradient, mean over probe trials",
         "every evaluation",
     ),
-    "rates": Quantity("activity", ("trial", "time", "unit"), "1", "cortical firing rate on the probe batch", "at the end"),
+    "rates": Quantity(
+        "activity", ("trial", "time", "unit"), "1", "cortical firing rate on the probe batch", "at the end"
+    ),
     "predicted_gradient": Quantity(
         "activity",
         ("trial", "time", "state"),
@@ -63,7 +65,7 @@ def check_names(names: Iterable[str], circuit: Circuit) -> tuple[str, ...]:
         if name not in QUANTITIES:
             raise ValueError(
                 f"record: {name!r} is not recordable.\n  Allowed: {', '.join(QUANTITIES)}.\n"
-                f"  Why: only what is listed has dims and units.\n  Type: record=[\"{nearest(name, list(QUANTITIES))}\"]."
+                f'  Why: only what is listed has dims and units.\n  Type: record=["{nearest(name, list(QUANTITIES))}"].'
             )
         if name in ("gradient_alignment", "predicted_gradient"):
             circuit.predictor()

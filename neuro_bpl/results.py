@@ -223,7 +223,11 @@ def _commit() -> str:
         return ""
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=here, capture_output=True, text=True, check=True
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
@@ -324,4 +328,6 @@ def open_run(path: Path | str) -> xr.DataTree:
 
 
 def _foreign(path: Path, why: str) -> ValueError:
-    return refusal("run", str(path), "a Zarr folder written by neuro_bpl.save", why, "the path of a run, such as data/runs/x.zarr")
+    return refusal(
+        "run", str(path), "a Zarr folder written by neuro_bpl.save", why, "the path of a run, such as data/runs/x.zarr"
+    )

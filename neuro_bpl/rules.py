@@ -16,17 +16,17 @@ from neuro_bpl import cortex as cortical
 from neuro_bpl import td
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import State
-from neuro_bpl.credit import Credit, Exact, ImmediateError, Predicted
-from neuro_bpl.episode import add_error, cortical_gradient, play, prediction_gradient
+from neuro_bpl.credit import Credit, Exact, ImmediateError, OnlineCredit, Predicted, StepCredit
+from neuro_bpl.episode import cortical_gradient, play, prediction_gradient
 from neuro_bpl.metrics import accuracy
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.readout import ReadoutWeights
-from neuro_bpl.traces import CorticalStep, Immediate, Leaky, StepCredit, Trace
+from neuro_bpl.traces import CorticalStep, Immediate, Leaky, Trace
 from neuro_bpl.trials import Trials
 
 
 class Outcome(NamedTuple):
-    """Loss of a batch of trials (mean over trials of the sum over targets), and the fraction of targets answered right."""
+    """Loss (mean over trials of the sum over targets), and the fraction of targets answered right."""
 
     loss: Float[Array, ""]
     accuracy: Float[Array, ""]
@@ -218,36 +218,35 @@ class LearningRule:
         a_t = cortical.activation(cortex, weights.cortex, s_tm1, moment.x_t)
         s_t = cortex.combine(s_tm1, cortical.split(cortex, a_t))
         loss, y_t, error_t, readout_gradient = immediate_error(circuit, weights.readout, s_t, moment)
-        credit, bootstrap_t = self._step_credit(circuit, weights, s_t, error_t, moment)
+        credit = self._step_credit(circuit, weights, s_t, error_t, moment)
         now = CorticalStep(s_tm1, a_t, moment.x_t)
-        cortical_trace, cortical_share = self.trace.step(
-            cortex, weights.cortex, state.cortical_trace, now, credit
-        )
+        cortical_trace, cortical_share = self.trace.step(cortex, weights.cortex, state.cortical_trace, now, credit)
         predictor_trace, theta_share = self._predictor_step(
-            circuit, weights, state.predictor_trace, now, s_t, bootstrap_t, moment.left_t
+            circuit, weights, state.predictor_trace, now, s_t, credit.bootstrap_t, moment.left_t
         )
         gradient = Weights(cortical_share, readout_gradient, theta_share)
         return OnlineState(s_t, cortical_trace, predictor_trace), gradient, loss, y_t
 
+    def _online(self) -> OnlineCredit:
+        if isinstance(self.credit, OnlineCredit):
+            return self.credit
+        raise refusal(
+            "credit",
+            self.credit,
+            "ImmediateError() or Predicted(...) for one step at a time",
+            "the true future gradient is known only when the trial is over",
+            'bp_lambda(view="backward")',
+        )
+
     def _step_credit(
-        self,
-        circuit: Circuit,
-        weights: Weights,
-        s_t: State,
-        error_t: Float[Array, "units batch"],
-        moment: Moment,
-    ) -> tuple[StepCredit, State]:
-        """Credit of the cortex, and the bracket lₜ + γ ĝₜ of the TD error."""
-        if not self.credit.predicting:
-            nothing = jax.tree.map(jnp.zeros_like, s_t)
-            return StepCredit(error_t, add_error(error_t, nothing), nothing), nothing
-        kappa, discount = self.credit.kappa, self.credit.discount
-        prediction_t = circuit.predict(weights.cerebellum, s_t)
-        prediction_t = jax.tree.map(lambda g: jnp.where(moment.left_t > 0, g, 0), prediction_t)
-        future_t = jax.tree.map(lambda g: kappa * g, prediction_t)
-        explicit_t = jax.tree.map(lambda v: kappa * v, add_error(error_t, prediction_t))
-        bootstrap_t = add_error(error_t, jax.tree.map(lambda g: discount * g, prediction_t))
-        return StepCredit(error_t, add_error(error_t, future_t), explicit_t), bootstrap_t
+        self, circuit: Circuit, weights: Weights, s_t: State, error_t: Float[Array, "units batch"], moment: Moment
+    ) -> StepCredit:
+        """The credit of a step, with ĝₜ = 0 from the trial's last step on."""
+        prediction_t = jax.tree.map(jnp.zeros_like, s_t)
+        if self.credit.predicting:
+            predicted_t = circuit.predict(weights.cerebellum, s_t)
+            prediction_t = jax.tree.map(lambda g: jnp.where(moment.left_t > 0, g, 0), predicted_t)
+        return self._online().now(error_t, prediction_t)
 
     def _predictor_step(
         self,
@@ -270,7 +269,7 @@ class LearningRule:
         share = td.trace_gradient(predictor, theta, jnp.concatenate(error), trace_tm1)
         jacobians = jax.vmap(partial(cortical.jacobian, cortex, weights.cortex), in_axes=-1)(now.s_tm1, now.x_t)
         slopes = jax.vmap(partial(td.predictor_slope, predictor, theta), in_axes=-1)(jnp.concatenate(s_t))
-        decay = self.credit.discount * self.credit.lambda_
+        decay = self._online().decay
         return jax.vmap(td.predictor_trace, (0, 0, 0, None))(trace_tm1, jacobians, slopes, decay), share
 
 

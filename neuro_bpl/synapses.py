@@ -17,16 +17,12 @@ def affine(
     return jnp.tensordot(w, x, 1) + b.reshape(b.shape + (1,) * (x.ndim - 1))
 
 
-def uniform(
-    key: Key[Array, ""], shape: tuple[int, ...], fan: int, dtype: jnp.dtype
-) -> Float[Array, "*shape"]:
+def uniform(key: Key[Array, ""], shape: tuple[int, ...], fan: int, dtype: jnp.dtype) -> Float[Array, "*shape"]:
     """Weights drawn uniformly from ±1/√fan."""
     bound = fan**-0.5
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def outer(
-    post: Float[Array, "time post batch"], pre: Float[Array, "time pre batch"]
-) -> Float[Array, "post pre"]:
+def outer(post: Float[Array, "time post batch"], pre: Float[Array, "time pre batch"]) -> Float[Array, "post pre"]:
     """Σ_t Σ_batch post_t preₜᵀ: the weight gradient of a trial as one flat product."""
     return jnp.einsum("tpb,tqb->pq", post, pre)

@@ -22,14 +22,10 @@ Mix = Callable[[State, State, Int[Array, " batch"]], State]
 
 def lambda_mix(prediction_t: State, target_t: State, discount: Scalar, lambda_: Scalar) -> State:
     """γ[(1 − λ) ĝₜ + λ G^λₜ]: the bracket of the λ-target, docs/theory.md (5)."""
-    # Shorthand
-    g, l = discount, lambda_
-    return jax.tree.map(lambda p, t: g * ((1 - l) * p + l * t), prediction_t, target_t)
+    return jax.tree.map(lambda p, t: discount * ((1 - lambda_) * p + lambda_ * t), prediction_t, target_t)
 
 
-def window_mix(
-    prediction_t: State, swept_t: State, ends: Bool[Array, " batch"], discount: Scalar
-) -> State:
+def window_mix(prediction_t: State, swept_t: State, ends: Bool[Array, " batch"], discount: Scalar) -> State:
     """γ ĝₜ at the last step of a window, the swept gradient inside it."""
     return jax.tree.map(lambda p, s: jnp.where(ends, discount * p, s), prediction_t, swept_t)
 
@@ -87,9 +83,7 @@ def predictor_slope(predictor: Predictor, theta: PyTree, s_t: Float[Array, " sta
 def no_trace(predictor: Predictor, theta: PyTree, n_trials: int, n_state: int) -> list[Array]:
     """e₀ = 0 of each trial, for each array of θ that learns."""
     return [
-        jnp.zeros((n_trials, n_state, *w.shape), w.dtype)
-        for w, learns in _with_plasticity(predictor, theta)
-        if learns
+        jnp.zeros((n_trials, n_state, *w.shape), w.dtype) for w, learns in _with_plasticity(predictor, theta) if learns
     ]
 
 

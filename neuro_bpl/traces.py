@@ -1,7 +1,7 @@
 """Cortical eligibility traces: what of the past a synapse remembers.
 
-A trace turns credit into a weight gradient, over a whole trial (`drives`, backwards in time, nothing stored per synapse)
-or step by step (`init` and `step`, forwards in time, one number a synapse and path).
+A trace turns credit into a weight gradient, over a whole trial (`drives`, backwards in time, nothing stored per
+synapse) or step by step (`init` and `step`, forwards in time, one number a synapse and path).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from neuro_bpl import cortex as cortical
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import Cortex, CorticalWeights, Gates, State
-from neuro_bpl.credit import Assignment
+from neuro_bpl.credit import Assignment, StepCredit
 from neuro_bpl.episode import Episode, add_error
 
 
@@ -24,14 +24,6 @@ class CorticalStep(NamedTuple):
     s_tm1: State
     a_t: Float[Array, "drives batch"]
     x_t: Float[Array, "inputs batch"]
-
-
-class StepCredit(NamedTuple):
-    """Credit of one step: lₜ on the rates; lₜ + Fₜ; and the signal that goes back through the recurrent weights."""
-
-    error_t: Float[Array, "units batch"]
-    signal_t: State
-    explicit_t: State
 
 
 class Trace(Protocol):

@@ -1,18 +1,18 @@
 """Training: one compiled scan over updates, all seeds at once."""
 
-import dataclasses
+import itertools
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 from tqdm import tqdm
 
 from neuro_bpl import optimizers as optimising
@@ -21,7 +21,7 @@ from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.metrics import accuracy
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.rules import LearningRule, Outcome, moments, online_outcome
+from neuro_bpl.rules import LearningRule, Moment, Outcome, moments, online_outcome
 from neuro_bpl.tasks.protocol import Task
 from neuro_bpl.trials import Trials
 
@@ -64,11 +64,11 @@ class Seeds:
 
     def keys(self) -> tuple[Key[Array, " seed"], Key[Array, " seed"], Key[Array, " seed"]]:
         """Keys of the three streams, unrelated even where their seeds are equal."""
-        streams = (self.weights, self.data, self.noise)
-        return tuple(
-            jax.vmap(lambda seed, stream=stream: jax.random.fold_in(jax.random.key(seed), stream))(jnp.array(seeds))
-            for stream, seeds in enumerate(streams)
-        )
+
+        def keys_of(stream: int, seeds: tuple[int, ...]) -> Key[Array, " seed"]:
+            return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(jnp.array(seeds))
+
+        return keys_of(0, self.weights), keys_of(1, self.data), keys_of(2, self.noise)
 
 
 class Learner(NamedTuple):
@@ -94,7 +94,7 @@ class Schedule:
     def chunks(self) -> list[tuple[int, int]]:
         """Updates between evaluations, as (first, number) pairs that cover all updates."""
         edges = np.linspace(0, self.n_updates, min(self.n_evaluations, self.n_updates) + 1).round().astype(int)
-        return [(int(a), int(b - a)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [(int(a), int(b - a)) for a, b in itertools.pairwise(edges)]
 
 
 def learn_batch(
@@ -110,7 +110,7 @@ def learn_batch(
         gradient, outcome = rule.learn(circuit, weights, trials)
         return *optimising.apply(optimizers, circuit, weights, optimizer_state, gradient), outcome
 
-    def advance(carry: tuple, moment: tuple) -> tuple[tuple, tuple]:
+    def advance(carry: tuple, moment: Moment) -> tuple[tuple, tuple]:
         weights, optimizer_state, state = carry
         state, gradient, loss, y_t = rule.step(circuit, weights, state, moment)
         weights, optimizer_state = optimising.apply(optimizers, circuit, weights, optimizer_state, gradient)
@@ -147,11 +147,9 @@ def run_updates(
         diverged_at = jnp.where(fails, number, learner.diverged_at)
         old, new = (learner.weights, learner.optimizer_state), (weights, state)
         kept = jax.tree.map(lambda o, n: jnp.where(diverged_at < 0, n, o), old, new)
-        return Learner(*kept, diverged_at), outcome
+        return Learner(kept[0], kept[1], diverged_at), outcome
 
-    def one_seed(
-        learner: Learner, data_key: Key[Array, ""], noise_key: Key[Array, ""]
-    ) -> tuple[Learner, Outcome]:
+    def one_seed(learner: Learner, data_key: Key[Array, ""], noise_key: Key[Array, ""]) -> tuple[Learner, Outcome]:
         numbers = first + jnp.arange(n_updates)
         return jax.lax.scan(lambda learner, n: update(learner, n, data_key, noise_key), learner, numbers)
 
@@ -256,9 +254,7 @@ def train(
 
 def _count(seeds: int) -> Seeds:
     if isinstance(seeds, bool) or not isinstance(seeds, (int, np.integer)) or seeds < 1:
-        raise refusal(
-            "seeds", seeds, "a whole number >= 1, or Seeds(...)", "it is the number of networks", "seeds=5"
-        )
+        raise refusal("seeds", seeds, "a whole number >= 1, or Seeds(...)", "it is the number of networks", "seeds=5")
     return Seeds.count(int(seeds))
 
 

@@ -1,7 +1,7 @@
 """Trials: inputs, targets, and which of them count.
 
-Trials enter as `(batch, time, ...)`. Targets are given at every step, `(batch, time, ...)`, with an optional mask, or at
-each trial's last step, `(batch, 1, ...)`. Trials of different length share a batch through `lengths`; steps after a
+Trials enter as `(batch, time, ...)`. Targets are given at every step, `(batch, time, ...)`, with an optional mask, or
+at each trial's last step, `(batch, 1, ...)`. Trials of different length share a batch through `lengths`; steps after a
 trial's own end carry no loss and no gradient.
 """
 
@@ -77,7 +77,9 @@ class Trials:
         """Targets with outputs first (absent for class numbers) and trials last."""
         return jnp.moveaxis(self.targets, 0, -1).swapaxes(0, -2)
 
-    def by_step(self) -> tuple[Float[Array, "time inputs batch"], Shaped[Array, "time *outputs batch"], Float[Array, "time batch"]]:
+    def by_step(
+        self,
+    ) -> tuple[Float[Array, "time inputs batch"], Shaped[Array, "time *outputs batch"], Float[Array, "time batch"]]:
         """Inputs, targets and target weights of every step, time first and batch last."""
         inputs = jnp.moveaxis(self.inputs, 0, -1)
         targets, weights = jnp.moveaxis(self.targets, 0, -1), self.weights()

@@ -6,7 +6,7 @@ shape.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from neuro_bpl.synapses import affine, uniform
 CorticalState = Float[Array, "state *batch"]
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """What a predictor must offer; see `LinearPredictor` and `GranularPredictor`."""
 

@@ -9,7 +9,7 @@ A state is a tuple of components, each `(units, *batch)`; the first one is the f
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ from neuro_bpl.nonlinearities import NONLINEARITIES
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.synapses import affine, outer, uniform
 
-State = tuple[Float[Array, "units *batch"], ...]
-Gates = tuple[Float[Array, "units *batch"], ...]
+State = tuple[Float[Array, "units *#batch"], ...]
+Gates = tuple[Float[Array, "units *#batch"], ...]
 
 
 class CorticalWeights(NamedTuple):
@@ -31,6 +31,7 @@ class CorticalWeights(NamedTuple):
     b: Float[Array, " drives"]
 
 
+@runtime_checkable
 class Cortex(Protocol):
     """What a cell must offer; see `RateCortex` and `LSTMCortex`."""
 

@@ -46,6 +46,7 @@ class StepCredit(NamedTuple):
     bootstrap_t: State
 
 
+@runtime_checkable
 class Credit(Protocol):
     """What a credit must offer."""
 

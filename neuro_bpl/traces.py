@@ -5,7 +5,7 @@ synapse) or step by step (`init` and `step`, forwards in time, one number a syna
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ class CorticalStep(NamedTuple):
     x_t: Float[Array, "inputs batch"]
 
 
+@runtime_checkable
 class Trace(Protocol):
     """What a cortical trace must offer."""
 

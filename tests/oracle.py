@@ -1,4 +1,4 @@
-"""The theory as dull NumPy loops, one trial at a time, every Jacobian written out by hand; shares no code with the package.
+"""The theory as dull NumPy loops, one trial at a time, with Jacobians by hand; shares no code with the package.
 
 Gradients are row vectors, arrays over time are indexed by t itself (entry 0 is the initial state), and weights are
 plain arrays. A "gradient" is minus the update direction.
@@ -72,7 +72,7 @@ class Trial(NamedTuple):
     J: list
     D: list
     M: list
-    l: list
+    l: list  # noqa: E741
     loss: float
     d_w_out: np.ndarray
     d_b_out: np.ndarray

@@ -8,7 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import N_INPUTS, N_OUTPUTS, N_STEPS, N_TRIALS, N_UNITS, random_trials, random_weights, relative_error, size
+from conftest import (
+    N_INPUTS,
+    N_OUTPUTS,
+    N_STEPS,
+    N_TRIALS,
+    N_UNITS,
+    random_trials,
+    random_weights,
+    relative_error,
+    size,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +62,11 @@ def setting(cell, predictor="linear", kind="every step", seed=0):
 
 @pytest.mark.parametrize(
     ("predictor", "kind", "seed"),
-    [("linear", "every step masked", 0), ("granular", "last step unequal", 1), ("granular all", "every step unequal", 2)],
+    [
+        ("linear", "every step masked", 0),
+        ("granular", "last step unequal", 1),
+        ("granular all", "every step unequal", 2),
+    ],
 )
 def test_forward_and_backward_view_are_equal(cell, predictor, kind, seed):
     gradients, weights, trials = setting(cell, predictor, kind, seed)

@@ -14,7 +14,10 @@ import neuro_bpl as nb
 CELLS = {
     "tanh, tau 2dt": (nb.RateCortex(N_INPUTS, N_UNITS, "tanh", tau=0.02, dt=0.01), oracle.Rate("tanh", 0.5)),
     "relu, tau dt": (nb.RateCortex(N_INPUTS, N_UNITS, "relu"), oracle.Rate("relu", 1.0)),
-    "softplus, tau 4dt": (nb.RateCortex(N_INPUTS, N_UNITS, "softplus", tau=0.04, dt=0.01), oracle.Rate("softplus", 0.25)),
+    "softplus, tau 4dt": (
+        nb.RateCortex(N_INPUTS, N_UNITS, "softplus", tau=0.04, dt=0.01),
+        oracle.Rate("softplus", 0.25),
+    ),
     "sigmoid, tau dt": (nb.RateCortex(N_INPUTS, N_UNITS, "sigmoid"), oracle.Rate("sigmoid", 1.0)),
     "LSTM": (nb.LSTMCortex(N_INPUTS, N_UNITS), oracle.LSTM()),
 }
@@ -62,7 +65,7 @@ PREDICTING = [name for name, (rule, _) in RULES.items() if rule.credit.predictin
 
 
 def covering_cases():
-    """Every (cell, rule) pair; trials, losses and predictors take turns, the same for rules that compile to one program."""
+    """Every (cell, rule) pair; trials, losses and predictors take turns, together for rules of one compiled program."""
     programs = [jax.tree.structure(rule) for rule, _ in RULES.values()]
     for (c, cell), (rule, program) in product(enumerate(CELLS), zip(RULES, programs, strict=True)):
         r = programs.index(program)

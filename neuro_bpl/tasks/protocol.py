@@ -1,12 +1,13 @@
 """What training needs of a task."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
 from neuro_bpl.trials import Trials
 
 
+@runtime_checkable
 class Task(Protocol):
     """A source of trials. Tasks are registered pytrees, so that their data travel to compiled code as arguments."""
 

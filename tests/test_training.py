@@ -1,0 +1,382 @@
+"""Training: same seeds same numbers, what is asked to learn learns, what is not asked stays, and failure is loud."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import neuro_bpl as nb
+from neuro_bpl import optimizers as optimising
+from neuro_bpl.training import learn_batch, run_updates
+
+N_INPUTS, N_STEPS = 2, 4
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=("noise", "fatal"), meta_fields=())
+@dataclass(frozen=True)
+class Recall:
+    """Say at every step what was seen at the step before; `fatal` is the share of batches with an infinite target."""
+
+    noise: float = 0.0
+    fatal: float = 0.0
+
+    def sample(self, data_key, noise_key, batch_size):
+        trials = recall(data_key, batch_size)
+        noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
+        spoilt = jnp.where(lot(data_key) < self.fatal, jnp.inf, 0.0).astype(trials.targets.dtype)
+        return nb.Trials(trials.inputs + noise, trials.targets + spoilt)
+
+    def held_out(self, split):
+        return recall(jax.random.key({"validation": 101, "test": 102}[split]), 3)
+
+    def probe(self):
+        return recall(jax.random.key(103), 3)
+
+
+def lot(data_key):
+    return jax.random.uniform(jax.random.fold_in(data_key, 7))
+
+
+def recall(key, batch_size):
+    inputs = jax.random.normal(key, (batch_size, N_STEPS, N_INPUTS))
+    return nb.Trials(inputs, jnp.pad(inputs[:, :-1], ((0, 0), (1, 0), (0, 0))))
+
+
+CORTEX, READOUT = nb.RateCortex(N_INPUTS, 3), nb.LinearReadout(N_INPUTS)
+CIRCUIT = nb.Circuit(CORTEX, READOUT, nb.LinearPredictor())
+GRANULAR = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=2))
+BP1 = nb.bp_lambda(1.0)
+
+
+def train(rule=BP1, circuit=CIRCUIT, task=None, n_updates=4, **arguments):
+    arguments = {"batch_size": 3, "seeds": 2, "n_evaluations": 1, "progress": False, **arguments}
+    return nb.train(circuit, task or Recall(), rule, n_updates=n_updates, **arguments)
+
+
+def loss(run):
+    return run["training"]["loss"].values
+
+
+def at_birth(run):
+    return run["evaluation"]["loss"].isel(update=0).values
+
+
+def weights(run, part):
+    return {name: values.values for name, values in run["weights"].data_vars.items() if name.startswith(part)}
+
+
+def newborn(circuit, n_seeds=2):
+    """Weights before training, in the format in which training draws them."""
+    with jax.enable_x64(False):
+        born = jax.device_get(jax.vmap(circuit.init)(nb.Seeds.count(n_seeds).keys()[0]))
+    paths = jax.tree_util.tree_leaves_with_path(born)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
+
+
+def random_weights(circuit, seed=0):
+    rng = np.random.default_rng(seed)
+    drawn = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 2), circuit.init(jax.random.key(0)))
+    return circuit.project(drawn)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return train()
+
+
+# ------------------------------------------------------------------------------------------------------------- seeds
+
+
+def test_the_same_seeds_give_the_same_numbers_bit_for_bit(plain):
+    again = train()
+    for group in ("training", "evaluation", "weights"):
+        for name, values in plain[group].data_vars.items():
+            np.testing.assert_array_equal(values, again[group][name], err_msg=name)
+
+
+def test_different_seeds_give_different_networks(plain):
+    assert (loss(plain)[0] != loss(plain)[1]).all()
+    assert at_birth(plain)[0].tolist() != at_birth(plain)[1].tolist()
+
+
+def test_a_seed_alone_learns_as_it_does_among_others(plain):
+    alone = train(seeds=nb.Seeds((1,), (1,), (1,)))
+    np.testing.assert_allclose(loss(alone)[0], loss(plain)[1], rtol=1e-5)
+    for name, values in weights(plain, "").items():
+        np.testing.assert_allclose(weights(alone, "")[name][0], values[1], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_weights_data_and_noise_have_seeds_of_their_own():
+    task, base = Recall(noise=0.3), {"weights": (0, 1), "data": (2, 3), "noise": (4, 5)}
+    wanted = train(task=task, seeds=nb.Seeds(**base))
+    changed = {
+        stream: train(task=task, seeds=nb.Seeds(**{**base, stream: (8, 9)})) for stream in ("weights", "data", "noise")
+    }
+    for stream, run in changed.items():
+        assert (loss(run) != loss(wanted)).all(), stream
+    assert (at_birth(changed["weights"]) != at_birth(wanted)).all()
+    for stream in ("data", "noise"):
+        np.testing.assert_array_equal(at_birth(changed[stream]), at_birth(wanted), err_msg=stream)
+    # Without noise its seed changes nothing at all.
+    silent = [loss(train(seeds=nb.Seeds(**{**base, "noise": noise}))) for noise in ((4, 5), (8, 9))]
+    np.testing.assert_array_equal(*silent)
+
+
+def test_equal_seeds_of_different_streams_are_unrelated_keys():
+    keys = np.concatenate([jax.random.key_data(stream) for stream in nb.Seeds.count(3).keys()])
+    assert len(np.unique(keys, axis=0)) == 9
+
+
+# ---------------------------------------------------------------------------------------------------------- learning
+
+
+@pytest.mark.parametrize("rule", [nb.bptt(), BP1, nb.bp_lambda(0.5, view="backward", update="step")], ids=lambda rule: rule.name)
+def test_the_loss_falls(rule):
+    optimizers = nb.Optimizers(*(nb.Optimizer("adam", 0.02),) * 3)
+    run = train(rule, n_updates=150, batch_size=8, optimizers=optimizers)
+    before, after = loss(run)[:, :10].mean(), loss(run)[:, -10:].mean()
+    assert after < 0.8 * before
+    held_out = run["evaluation"]["loss"].mean(("seed", "split"))
+    assert held_out[-1] < 0.8 * held_out[0]
+
+
+def test_with_kappa_zero_the_predictor_learns_and_the_cortex_follows_tbptt_1():
+    silent, truncated, closed = train(nb.bp_lambda(1.0, kappa=0.0)), train(nb.tbptt(1)), train()
+    for name, values in weights(truncated, "cortex").items():
+        np.testing.assert_allclose(weights(silent, "cortex")[name], values, rtol=1e-5, atol=1e-7, err_msg=name)
+    assert all(np.abs(values).min() > 0 for values in weights(silent, "cerebellum").values())
+    assert all(not values.any() for values in weights(truncated, "cerebellum").values())
+    name = "cortex.w_rec"
+    assert np.abs(weights(closed, "cortex")[name] - weights(silent, "cortex")[name]).max() > 1e-6
+
+
+@pytest.mark.parametrize("part", ["cortex", "readout", "predictor"])
+def test_a_part_without_an_optimiser_stays_as_it_was_born_while_the_others_learn(part):
+    run, birth = train(circuit=GRANULAR, optimizers=nb.Optimizers(**{part: None})), newborn(GRANULAR)
+    held = {"predictor": "cerebellum"}.get(part, part)
+    learning = {"cortex.w_rec", "cortex.w_in", "readout.w", "cerebellum.w_purkinje"} & set(birth)
+    assert len(learning) == 4
+    for name, values in weights(run, "").items():
+        if name.startswith(held):
+            np.testing.assert_array_equal(values, birth[name], err_msg=name)
+        elif name in learning:
+            assert (values != birth[name]).any(), name
+
+
+def test_clipping_scales_down_long_gradients_only_and_only_when_asked_for():
+    def step(gradient, **options):
+        transform = nb.Optimizer("sgd", 1.0, **options).transform()
+        return np.asarray(transform.update(gradient, transform.init(gradient))[0])
+
+    long = jnp.array([3.0, 4.0])
+    np.testing.assert_allclose(step(long), [-3, -4])
+    np.testing.assert_allclose(step(long, clip_norm=0.5), [-0.3, -0.4], rtol=1e-6)
+    np.testing.assert_allclose(step(long, clip_norm=6.0), [-3, -4])
+
+
+def summing():
+    """A transformation that holds the weights and adds up the gradients it sees."""
+
+    def update(gradient, total, params=None):
+        return jax.tree.map(jnp.zeros_like, gradient), jax.tree.map(jnp.add, total, gradient)
+
+    return nb.OptaxOptimizer(optax.GradientTransformation(lambda w: jax.tree.map(jnp.zeros_like, w), update))
+
+
+def test_steps_taken_with_weights_held_add_up_to_the_gradient_of_the_trial():
+    here, trials = random_weights(CIRCUIT), recall(jax.random.key(5), 3)
+    step_wise = nb.bp_lambda(0.6, 0.9, 0.7, view="backward", update="step")
+    optimizers = nb.Optimizers(*(summing() for _ in range(3)))
+    state = optimizers.transform(CIRCUIT, here).init(here)
+    after, state, outcome = learn_batch(CIRCUIT, step_wise, optimizers, here, state, trials)
+    jax.tree.map(np.testing.assert_array_equal, after, here)
+    wanted, whole = nb.bp_lambda(0.6, 0.9, 0.7).learn(CIRCUIT, here, trials)
+    parts = ("cortex", "readout", "predictor")
+    totals = [leaf for part in parts for leaf in jax.tree.leaves(state.inner_states[part].inner_state)]
+    for total, gradient in zip(totals, jax.tree.leaves(wanted), strict=True):
+        assert np.abs(gradient).max() > 1e-3
+        np.testing.assert_allclose(total, gradient, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(outcome.loss, whole.loss, rtol=1e-12)
+
+
+def test_step_wise_learning_changes_weights_within_the_trial():
+    trials = recall(jax.random.key(5), 3)
+    here, optimizers = random_weights(CIRCUIT), nb.Optimizers(*(nb.Optimizer("sgd", 0.1),) * 3)
+    state = optimizers.transform(CIRCUIT, here).init(here)
+    rules = nb.bp_lambda(0.6, view="backward"), nb.bp_lambda(0.6, view="backward", update="step")
+    by_trial, by_step = (learn_batch(CIRCUIT, rule, optimizers, here, state, trials)[0] for rule in rules)
+    assert np.abs(by_trial.cortex.w_rec - by_step.cortex.w_rec).max() > 1e-4
+
+
+# ---------------------------------------------------------------------------------------------------------- anatomy
+
+
+def anatomy_after(name, plasticity, project=True):
+    """Granular weights before and after three updates with gradients everywhere, absent synapses too."""
+    circuit = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(4, fan_in=1, plasticity=plasticity))
+    options = {"weight_decay": 0.1} if name in ("adamw", "lion") else {}
+    optimizers = nb.Optimizers(*(nb.Optimizer(name, 0.1, options),) * 3)
+    before = random_weights(circuit)
+    before = circuit.project(before._replace(cerebellum=circuit.init(jax.random.key(0)).cerebellum))
+    rng = np.random.default_rng(1)
+    gradients = [jax.tree.map(lambda w: jnp.asarray(rng.normal(size=w.shape) + 2), before) for _ in range(3)]
+
+    @jax.jit
+    def advance(here, state, gradient):
+        if project:
+            return optimising.apply(optimizers, circuit, here, state, gradient)
+        updates, state = optimizers.transform(circuit, here).update(gradient, state, here)
+        return optax.apply_updates(here, updates), state
+
+    after, state = before, optimizers.transform(circuit, before).init(before)
+    for gradient in gradients:
+        after, state = advance(after, state, gradient)
+    return before.cerebellum, after.cerebellum
+
+
+@pytest.mark.parametrize("name", optimising.NAMES)
+def test_absent_synapses_stay_exactly_zero_under_every_optimiser(name):
+    before, after = anatomy_after(name, "all")
+    np.testing.assert_array_equal(after.mask, before.mask)
+    absent = np.asarray(before.mask) == 0
+    assert absent.any()
+    assert (np.asarray(after.w_granule)[absent] == 0).all()
+    assert (np.asarray(after.w_granule)[~absent] != np.asarray(before.w_granule)[~absent]).all()
+    assert (after.b_granule != before.b_granule).all()
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "sgd"])
+def test_with_plasticity_output_the_mossy_weights_stay_bit_identical(name):
+    before, after = anatomy_after(name, "output")
+    for held in ("mask", "w_granule", "b_granule"):
+        np.testing.assert_array_equal(getattr(after, held), getattr(before, held), err_msg=held)
+    assert (after.w_purkinje != before.w_purkinje).all()
+
+
+def test_without_the_projection_absent_synapses_would_grow():
+    before, after = anatomy_after("adamw", "all", project=False)
+    assert (np.asarray(after.w_granule)[np.asarray(before.mask) == 0] != 0).all()
+
+
+def test_wiring_holds_in_training():
+    circuit = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=2, plasticity="all"))
+    adamw = nb.Optimizer("adamw", 0.05, {"weight_decay": 0.1})
+    run, birth = train(circuit=circuit, optimizers=nb.Optimizers(adamw, adamw, adamw)), newborn(circuit)
+    theta = weights(run, "cerebellum")
+    np.testing.assert_array_equal(theta["cerebellum.mask"], birth["cerebellum.mask"])
+    assert (theta["cerebellum.mask"].sum(-1) == 2).all()
+    assert (theta["cerebellum.w_granule"][theta["cerebellum.mask"] == 0] == 0).all()
+    assert (theta["cerebellum.w_granule"] != birth["cerebellum.w_granule"]).any()
+
+
+# ------------------------------------------------------------------------------------------------------- compilation
+
+
+def test_changing_a_number_does_not_recompile():
+    def with_rates(rate):
+        return nb.Optimizers(*(nb.Optimizer("adam", rate, {"b1": 0.9 * rate}),) * 3)
+
+    train(nb.bp_lambda(0.5, 0.9, 1.0), task=Recall(noise=0.1), optimizers=with_rates(0.01))
+    compiled = run_updates._cache_size()
+    train(nb.bp_lambda(0.7, 0.8, 0.5), task=Recall(noise=0.2), optimizers=with_rates(0.02))
+    assert run_updates._cache_size() == compiled
+    train(nb.bp_lambda(0.7, 0.8, 0.5), task=Recall(noise=0.2), optimizers=with_rates(0.02), batch_size=2)
+    assert run_updates._cache_size() == compiled + 1
+
+
+# -------------------------------------------------------------------------------------------------------- divergence
+
+
+def test_divergence_of_every_network_names_update_rule_and_largest_weight():
+    optimizers = nb.Optimizers(*(nb.Optimizer("sgd", 1e30),) * 3)
+    with pytest.raises(FloatingPointError, match=r"BP\(1\) is not finite at update 1 .*magnitude \de\+\d\d") as caught:
+        train(optimizers=optimizers)
+    assert any(f"largest weight is {part}." in str(caught.value) for part in ("cortex", "readout", "cerebellum"))
+    assert "Type: " in str(caught.value)
+
+
+def test_one_network_that_diverges_is_frozen_and_warned_of_while_the_others_learn(plain):
+    data_keys = nb.Seeds.count(2).keys()[1]
+    lots = np.array([[lot(jax.random.fold_in(key, number)) for number in range(4)] for key in data_keys])
+    doomed = int(lots.min(1).argmin())
+    fatal = float(lots.min(1).mean())  # Between the smallest lot of one seed and that of the other.
+    at = int((lots[doomed] < fatal).argmax())
+    with pytest.warns(RuntimeWarning, match=rf"not finite at update {at} \(network {doomed}\)(?s:.*)frozen") as caught:
+        run = train(task=Recall(fatal=fatal))
+    assert len(caught) == 1
+    wanted = [-1, -1]
+    wanted[doomed] = at
+    assert run["training"]["diverged_at"].values.tolist() == wanted
+    assert all(np.isfinite(values).all() for values in weights(run, "").values())
+    assert not np.isfinite(loss(run)[doomed, at])
+    np.testing.assert_array_equal(loss(run)[1 - doomed], loss(plain)[1 - doomed])
+    for name, values in weights(run, "").items():
+        np.testing.assert_array_equal(values[1 - doomed], weights(plain, "")[name][1 - doomed], err_msg=name)
+
+
+# --------------------------------------------------------------------------------------------- precision and refusals
+
+
+def test_float32_is_the_default_and_float64_is_kept_to_the_end(plain):
+    def formats(run):
+        quantities = [run["training"]["loss"], run["evaluation"]["loss"], *run["weights"].data_vars.values()]
+        return {values.dtype.name for values in quantities}
+
+    assert formats(plain) == {"float32"}
+    assert formats(train(precision="float64", n_updates=1)) == {"float64"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_updates": 0},
+        {"batch_size": 0},
+        {"n_evaluations": 0},
+        {"seeds": 0},
+        {"seeds": True},
+        {"precision": "float16"},
+        {"record": ["gradient_aligment"]},
+        {"circuit": nb.Circuit(CORTEX, READOUT)},
+        {"circuit": nb.Circuit(CORTEX, READOUT), "rule": nb.bptt(), "record": ["predicted_gradient"]},
+        {"circuit": nb.Circuit(nb.RateCortex(N_INPUTS + 1, 3), READOUT, nb.LinearPredictor())},
+        {"circuit": nb.Circuit(CORTEX, nb.LinearReadout(5), nb.LinearPredictor())},
+        {"circuit": nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=9))},
+    ],
+    ids=lambda wrong: "-".join(wrong),
+)
+def test_impossible_arguments_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"(?s)Allowed: .*Why: .*Type: "):
+        train(**wrong)
+
+
+def test_an_unknown_quantity_is_answered_with_the_nearest_one():
+    with pytest.raises(ValueError, match=r'Type: record=\["gradient_alignment"\]'):
+        train(record=["gradient_aligment"])
+
+
+@pytest.mark.parametrize(
+    ("make", "typed"),
+    [
+        (lambda: nb.Optimizer("adan"), 'name="adam"'),
+        (lambda: nb.Optimizer(learning_rate=-1.0), "learning_rate=0.001"),
+        (lambda: nb.Optimizer(clip_norm=0.0), "clip_norm="),
+        (lambda: nb.Optimizer(options={"beta1": 0.9}), '"b1"'),
+        (lambda: nb.Seeds((0, 1), (0,), (0, 1)), "seeds=5"),
+        (lambda: nb.Seeds((), (), ()), "seeds=5"),
+        (lambda: nb.Seeds((-1,), (0,), (0,)), "seeds=5"),
+    ],
+)
+def test_impossible_optimisers_and_seeds_are_refused(make, typed):
+    with pytest.raises(ValueError, match=r"(?s)Allowed: .*Why: .*Type: ") as caught:
+        make()
+    assert typed in str(caught.value).split("Type: ")[1]
+
+
+def test_descriptions_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CIRCUIT.cortex = None

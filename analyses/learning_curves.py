@@ -25,13 +25,13 @@ class Parameters:
     output: str = field("data/figures/learning_curves", "figure, without suffix")
 
 
-def final_differences(accuracy: xr.DataArray) -> xr.Dataset:
-    """Accuracy at the last evaluation minus BPTT's with the same seed, in points: mean, 95 % interval."""
+def final_differences(accuracy: xr.DataArray, reference: str) -> xr.Dataset:
+    """Accuracy at the last evaluation minus the reference's with the same seed, in points: mean, 95 % interval."""
     final = 100 * accuracy.isel(update=-1)
-    paired = final - final.sel(rule=REFERENCE, drop=True)
-    others = [rule for rule in final.rule.values if rule != REFERENCE]
+    paired = final - final.sel(rule=reference, drop=True)
+    others = [rule for rule in final.rule.values if rule != reference]
     rows = np.array([figures.interval95(paired.sel(rule=rule).values) for rule in others])
-    attrs = {"units": "percentage points", "long_name": f"test accuracy minus that of {REFERENCE}"}
+    attrs = {"units": "percentage points", "long_name": f"test accuracy minus that of {reference}"}
     return xr.Dataset(
         {name: ("rule", rows[:, i], attrs) for i, name in enumerate(("mean", "low", "high"))}, coords={"rule": others}
     )
@@ -51,7 +51,7 @@ def draw(accuracy: xr.DataArray) -> Figure:
 
 def draw_differences(axes: figures.Axes, accuracy: xr.DataArray) -> None:
     """One dot a seed, mean and 95 % interval."""
-    final, differences = 100 * accuracy.isel(update=-1), final_differences(accuracy)
+    final, differences = 100 * accuracy.isel(update=-1), final_differences(accuracy, REFERENCE)
     axes.axhline(0, color="0.6", linewidth=0.8)
     for x, rule in enumerate(differences.rule.values):
         row, colour = differences.sel(rule=rule), figures.look(str(rule))["color"]
@@ -66,10 +66,16 @@ def draw_differences(axes: figures.Axes, accuracy: xr.DataArray) -> None:
 
 
 def report(accuracy: xr.DataArray) -> None:
-    """Print the differences."""
-    for rule, row in final_differences(accuracy).groupby("rule"):
-        mean, low, high = (row[name].item() for name in ("mean", "low", "high"))
-        print(f"{rule} − {REFERENCE}: {mean:+.1f} points, 95 % interval [{low:+.1f}, {high:+.1f}]")
+    """Print the differences of every pair of rules."""
+    final = 100 * accuracy.isel(update=-1)
+    for rule in accuracy.rule.values:
+        mean, low, high = figures.interval95(final.sel(rule=rule).values)
+        print(f"{rule}: test accuracy {mean:.1f} %, 95 % interval [{low:.1f}, {high:.1f}]")
+    for number, reference in enumerate(accuracy.rule.values):
+        differences = final_differences(accuracy, str(reference))
+        for rule in accuracy.rule.values[:number]:
+            mean, low, high = (differences.sel(rule=rule)[name].item() for name in ("mean", "low", "high"))
+            print(f"{rule} − {reference}: {mean:+.1f} points, 95 % interval [{low:+.1f}, {high:+.1f}]")
 
 
 def analyse(p: Parameters) -> None:

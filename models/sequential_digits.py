@@ -24,8 +24,10 @@ class Parameters:
 
     rule: str = field("bp_lambda,bptt,tbptt", f"learning rules, separated by commas: {', '.join(RULES)}")
     lambda_: float = field(1.0, "trace decay of bp_lambda", symbol="λ", low=0, high=1)
-    discount: float = field(1.0, "discount of bp_lambda and dni", symbol="γ", low=0, high=1)
-    kappa: float = field(1.0, "weight of the synthetic gradient", symbol="κ", low=0)
+    discount: float = field(
+        0.9, "discount of bp_lambda and dni", symbol="γ", source="Pemberton & Ponte Costa 2024", low=0, high=1
+    )
+    kappa: float = field(0.3, "weight of the synthetic gradient", symbol="κ", source="docs/results.md", low=0)
     window: int = field(1, "steps of a window of tbptt and dni", symbol="n", low=1)
     dataset: str = field(
         "digits", "8x8 digits of scikit-learn, or 28x28 MNIST from <data-dir>/mnist", choices=("digits", "mnist")
@@ -40,8 +42,8 @@ class Parameters:
     predictor: str = field("linear", "cerebellum", choices=("linear", "granular"))
     n_granule: int = field(300, "granule cells of the granular predictor", low=1)
     fan_in: int = field(4, "mossy fibres a granule cell reads", source="Litwin-Kumar et al. 2017", low=1)
-    learning_rate: float = field(3e-3, "Adam, cortex and readout", symbol="η", low=0)
-    predictor_learning_rate: float = field(3e-3, "Adam, cerebellum", symbol="α", low=0)
+    learning_rate: float = field(3e-3, "Adam, cortex and readout", symbol="η", source="docs/results.md", low=0)
+    predictor_learning_rate: float = field(3e-4, "Adam, cerebellum", symbol="α", source="docs/results.md", low=0)
     batch_size: int = field(50, "trials of an update", source="Pemberton & Ponte Costa 2024", low=1)
     n_updates: int = field(3000, "updates", low=1)
     n_evaluations: int = field(20, "held-out evaluations", low=1)

@@ -4,24 +4,13 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
-from beartype import BeartypeConf, beartype
+
+import neuro_bpl as nb
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_disable_most_optimizations", True)
 hypothesis.settings.register_profile("tests", deadline=None, database=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
-
-
-
-def typechecked(function):
-    """Check the annotations of every function of the package but constructors.
-
-    Constructors refuse bad values themselves, with a message, and JAX calls them with tracers and placeholders.
-    """
-    if function.__name__ == "__init__":
-        return function
-    return beartype(function, conf=BeartypeConf(is_pep484_tower=True))
-
 
 N_INPUTS, N_UNITS, N_OUTPUTS = 3, 5, 3
 N_TRIALS, N_STEPS = 3, 7
@@ -44,8 +33,6 @@ def random_weights(circuit, seed):
 
 def random_trials(kind, loss, seed, n_steps=N_STEPS):
     """Trials with targets at every step or at the last one, some with a mask or of unequal length."""
-    import neuro_bpl as nb  # here, because importing the package needs `typechecked`
-
     rng = np.random.default_rng(seed)
     n_targets = 1 if kind.startswith("last") else n_steps
     if loss == "softmax_cross_entropy":

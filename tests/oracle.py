@@ -355,8 +355,7 @@ def run_batch(cell, loss, weights, inputs, targets, mask=None, lengths=None):
     mask = np.ones(targets.shape[:2]) if mask is None else mask
     lengths = [time] * batch if lengths is None else lengths
     return [
-        run_trial(cell, loss, weights, inputs[k], targets[k], mask[k], int(lengths[k]), 1 / batch)
-        for k in range(batch)
+        run_trial(cell, loss, weights, inputs[k], targets[k], mask[k], int(lengths[k]), 1 / batch) for k in range(batch)
     ]
 
 

@@ -62,9 +62,7 @@ def test_splits_are_disjoint_and_cover_all_images(digits):
     labels = np.concatenate([np.asarray(digits.labels[s]) for s in SPLITS])
     whole = load_digits()
     assert len(np.unique(whole.data, axis=0)) == 1797
-    got, wanted = (
-        np.unique(np.column_stack(pair), axis=0) for pair in ((split, labels), (whole.data, whole.target))
-    )
+    got, wanted = (np.unique(np.column_stack(pair), axis=0) for pair in ((split, labels), (whole.data, whole.target)))
     np.testing.assert_array_equal(got, wanted)
 
 
@@ -112,8 +110,10 @@ def test_a_sample_depends_on_its_keys_only(digits):
 
 
 def test_samples_are_training_digits_under_their_own_names(digits):
-    known = {(image.tobytes(), int(label)) for image, label in zip(
-        np.asarray(digits.images["train"]), np.asarray(digits.labels["train"]), strict=True)}
+    known = {
+        (image.tobytes(), int(label))
+        for image, label in zip(np.asarray(digits.images["train"]), np.asarray(digits.labels["train"]), strict=True)
+    }
     trials = digits.sample(*KEYS, 40)
     bytes_again = (np.asarray(trials.inputs) * 16).round().astype(np.uint8)
     drawn = [(image.tobytes(), int(label)) for image, label in zip(bytes_again, trials.targets[:, 0], strict=True)]
@@ -166,8 +166,8 @@ def test_random_bytes_are_refused_and_nothing_else_is_raised(tmp_path_factory, c
     try:
         array = read_idx(path)
     except ValueError as error:
-        assert "Allowed: " in str(error)
-        assert str(path) in str(error)
+        assert "Allowed: " in str(error)  # noqa: PT017
+        assert str(path) in str(error)  # noqa: PT017
     else:
         content = gzip.decompress(content) if zipped else content
         assert content == as_idx(array)
@@ -222,8 +222,9 @@ def test_mnist_is_read_from_plain_and_gzipped_files(tmp_path, zipped):
 
 def test_data_dir_comes_before_the_variable_and_the_variable_before_the_default(tmp_path, monkeypatch):
     seeds = {"argument": 1, "variable": 2, "default/data/external": 3}
-    wanted = {where: write_mnist(tmp_path / where, True, seed)["t10k-images-idx3-ubyte"]
-              for where, seed in seeds.items()}
+    wanted = {
+        where: write_mnist(tmp_path / where, True, seed)["t10k-images-idx3-ubyte"] for where, seed in seeds.items()
+    }
     monkeypatch.chdir(tmp_path / "default")
     monkeypatch.setenv("NEURO_BPL_DATA", str(tmp_path / "variable"))
 

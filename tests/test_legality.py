@@ -212,9 +212,7 @@ def test_there_is_one_length_a_trial(shape):
 
 @pytest.mark.parametrize("value", [0, -1, N_STEPS + 1])
 def test_lengths_lie_within_the_inputs(value):
-    message = refusal(
-        lambda: gradients_with("squared_error", lengths=jnp.asarray([1, value, N_STEPS])), value
-    )
+    message = refusal(lambda: gradients_with("squared_error", lengths=jnp.asarray([1, value, N_STEPS])), value)
     assert message.startswith("lengths[1]")
 
 

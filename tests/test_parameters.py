@@ -183,7 +183,8 @@ def test_fibres_are_equally_likely():
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "wanted"), [((1, 0), (1, 1), 0.5**0.5), ((1, 2), (-2, 1), 0), ((1, 2), (-3, -6), -1), ((3, 4), (3, 4), 1)]
+    ("a", "b", "wanted"),
+    [((1, 0), (1, 1), 0.5**0.5), ((1, 2), (-2, 1), 0), ((1, 2), (-3, -6), -1), ((3, 4), (3, 4), 1)],
 )
 def test_cosine_of_known_vectors(a, b, wanted):
     a, b = (jnp.array(x, jnp.float32) for x in (a, b))

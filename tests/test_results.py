@@ -36,7 +36,14 @@ class Sums:
 
 def train(rule, record):
     return nb.train(
-        CIRCUIT, Sums(), rule, n_updates=N_UPDATES, batch_size=3, seeds=2, record=record, n_evaluations=2,
+        CIRCUIT,
+        Sums(),
+        rule,
+        n_updates=N_UPDATES,
+        batch_size=3,
+        seeds=2,
+        record=record,
+        n_evaluations=2,
         progress=False,
     )
 
@@ -127,7 +134,10 @@ def test_provenance_rebuilds_what_was_run(run):
     assert (attrs["format"], attrs["format_version"], attrs["rule"]) == ("neuro_bpl run", "1", "BP(1)")
     parameters = json.loads(attrs["parameters"])
     assert parameters["circuit"]["cerebellum"] == {
-        "type": "GranularPredictor", "n_granule": 4, "fan_in": 2, "plasticity": "output"
+        "type": "GranularPredictor",
+        "n_granule": 4,
+        "fan_in": 2,
+        "plasticity": "output",
     }
     assert parameters["rule"]["credit"]["lambda_"] == 1.0
     assert parameters["optimizers"]["cortex"]["learning_rate"] == 1e-3
@@ -251,7 +261,6 @@ def garble(path):
         ("training/loss/.zarray", cut),
         ("training/loss/.zarray", garble),
         ("training/loss/.zattrs", cut),
-        ("weights/cortex.b/0.0", cut),
         ("weights/cortex.b/0.0", garble),
     ],
     ids=lambda value: getattr(value, "__name__", value),

@@ -128,14 +128,16 @@ def test_weights_data_and_noise_have_seeds_of_their_own():
 
 
 def test_equal_seeds_of_different_streams_are_unrelated_keys():
-    keys = np.concatenate([jax.random.key_data(stream) for stream in nb.Seeds.count(3).keys()])
+    keys = np.concatenate([jax.random.key_data(stream) for stream in nb.Seeds.count(3).keys()])  # noqa: SIM118
     assert len(np.unique(keys, axis=0)) == 9
 
 
 # ---------------------------------------------------------------------------------------------------------- learning
 
 
-@pytest.mark.parametrize("rule", [nb.bptt(), BP1, nb.bp_lambda(0.5, view="backward", update="step")], ids=lambda rule: rule.name)
+@pytest.mark.parametrize(
+    "rule", [nb.bptt(), BP1, nb.bp_lambda(0.5, view="backward", update="step")], ids=lambda rule: rule.name
+)
 def test_the_loss_falls(rule):
     optimizers = nb.Optimizers(*(nb.Optimizer("adam", 0.02),) * 3)
     run = train(rule, n_updates=150, batch_size=8, optimizers=optimizers)
@@ -196,8 +198,7 @@ def test_steps_taken_with_weights_held_add_up_to_the_gradient_of_the_trial():
     after, state, outcome = learn_batch(CIRCUIT, step_wise, optimizers, here, state, trials)
     jax.tree.map(np.testing.assert_array_equal, after, here)
     wanted, whole = nb.bp_lambda(0.6, 0.9, 0.7).learn(CIRCUIT, here, trials)
-    parts = ("cortex", "readout", "predictor")
-    totals = [leaf for part in parts for leaf in jax.tree.leaves(state.inner_states[part].inner_state)]
+    totals = [leaf for part in nb.Weights._fields for leaf in jax.tree.leaves(state.inner_states[part].inner_state)]
     for total, gradient in zip(totals, jax.tree.leaves(wanted), strict=True):
         assert np.abs(gradient).max() > 1e-3
         np.testing.assert_allclose(total, gradient, rtol=1e-9, atol=1e-12)
@@ -294,15 +295,18 @@ def test_changing_a_number_does_not_recompile():
 
 def test_divergence_of_every_network_names_update_rule_and_largest_weight():
     optimizers = nb.Optimizers(*(nb.Optimizer("sgd", 1e30),) * 3)
-    with pytest.raises(FloatingPointError, match=r"BP\(1\) is not finite at update 1 .*magnitude \de\+\d\d") as caught:
+    with pytest.raises(
+        FloatingPointError, match=r"BP\(1\) is not finite at update 1 .*magnitude [\d.]+e\+\d\d"
+    ) as caught:
         train(optimizers=optimizers)
     assert any(f"largest weight is {part}." in str(caught.value) for part in ("cortex", "readout", "cerebellum"))
     assert "Type: " in str(caught.value)
 
 
 def test_one_network_that_diverges_is_frozen_and_warned_of_while_the_others_learn(plain):
-    data_keys = nb.Seeds.count(2).keys()[1]
-    lots = np.array([[lot(jax.random.fold_in(key, number)) for number in range(4)] for key in data_keys])
+    with jax.enable_x64(False):
+        data_keys, numbers = nb.Seeds.count(2).keys()[1], jnp.arange(4)
+        lots = np.asarray(jax.vmap(lambda key: jax.vmap(lambda n: lot(jax.random.fold_in(key, n)))(numbers))(data_keys))
     doomed = int(lots.min(1).argmin())
     fatal = float(lots.min(1).mean())  # Between the smallest lot of one seed and that of the other.
     at = int((lots[doomed] < fatal).argmax())

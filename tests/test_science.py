@@ -1,0 +1,23 @@
+"""The headline result, from the model's own parameters: long, run with `pytest -m science`."""
+
+import dataclasses
+import runpy
+
+import pytest
+from test_docs import ROOT
+
+import neuro_bpl as nb
+
+MODEL = runpy.run_path(str(ROOT / "models/sequential_digits.py"))
+CURVES = runpy.run_path(str(ROOT / "analyses/learning_curves.py"))
+
+
+@pytest.mark.science
+@pytest.mark.parametrize("cortex", ["lstm", "rate"])
+def test_bp_lambda_reads_digits_nearly_as_well_as_bptt_and_better_than_truncation(cortex, tmp_path):
+    parameters = MODEL["Parameters"](cortex=cortex, seeds=10, output=str(tmp_path / "run.zarr"))
+    run = nb.open_run(MODEL["simulate"](dataclasses.replace(parameters)))
+    accuracy = run["evaluation"]["accuracy"].sel(split="test")
+    bp, truncated = (CURVES["final_differences"](accuracy, reference) for reference in ("BPTT", "TBPTT(1)"))
+    assert bp.sel(rule="BP(1)")["mean"] > -2
+    assert truncated.sel(rule="BP(1)")["low"] > 0

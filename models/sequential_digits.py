@@ -13,7 +13,7 @@ import xarray as xr
 import neuro_bpl as nb
 from neuro_bpl import cli
 from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.results import check_free
+from neuro_bpl.store import check_free
 
 RULES = ("bp_lambda", "bptt", "tbptt", "dni")
 
@@ -54,11 +54,15 @@ class Parameters:
 
     def __post_init__(self) -> None:
         check(self)
-        for rule in self.rule.split(","):
+        chosen = self.rule.split(",")
+        for rule in chosen:
             if rule not in RULES:
                 raise refusal(
                     "rule", rule, ", ".join(RULES), "these are the rules of this model", "--rule bp_lambda,bptt"
                 )
+        names = [learning_rule(self, rule).name for rule in chosen]
+        if len(set(names)) < len(names):
+            raise refusal("rule", names, "each rule once", "rules are told apart by name", "--rule bp_lambda,bptt")
 
 
 def learning_rule(p: Parameters, name: str) -> nb.LearningRule:

@@ -5,12 +5,14 @@ from neuro_bpl.cerebellum import GranularPredictor, LinearPredictor
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import LSTMCortex, RateCortex
 from neuro_bpl.credit import Exact, ImmediateError, Predicted
+from neuro_bpl.experiment import Seeds
 from neuro_bpl.optimizers import OptaxOptimizer, Optimizer, Optimizers
 from neuro_bpl.readout import LinearReadout
-from neuro_bpl.results import open_run, save, side_by_side
+from neuro_bpl.results import side_by_side
 from neuro_bpl.rules import LearningRule, bp_lambda, bptt, dni, tbptt
+from neuro_bpl.store import open_run, save
 from neuro_bpl.traces import Immediate, Leaky
-from neuro_bpl.training import Seeds, train
+from neuro_bpl.training import train
 from neuro_bpl.trials import Trials
 
 __all__ = [

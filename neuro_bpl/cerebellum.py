@@ -133,4 +133,4 @@ class GranularPredictor:
 
     def project(self, theta: GranularWeights) -> GranularWeights:
         """W_granule ← M ∘ W_granule."""
-        return theta._replace(w_granule=theta.mask * theta.w_granule)
+        return theta._replace(w_granule=jnp.where(theta.mask > 0, theta.w_granule, 0))

@@ -3,17 +3,12 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import tyro
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-P = TypeVar("P", bound="DataclassInstance")
-
-
-def parse(parameters: type[P], description: str, arguments: Sequence[str] | None = None) -> P:
+def parse(parameters: type, description: str, arguments: Sequence[str] | None = None) -> Any:
     """Read a frozen dataclass of parameters from the command line; `--help` shows unit, symbol and source of each.
 
     Parameters
@@ -36,7 +31,7 @@ def parse(parameters: type[P], description: str, arguments: Sequence[str] | None
     return parameters(**{spec.name: getattr(answers, spec.name) for spec in dataclasses.fields(parameters)})
 
 
-def main(parameters: type[P], description: str, run: Callable[[P], Any]) -> None:
+def main(parameters: type, description: str, run: Callable[[Any], Any]) -> None:
     """Parse, run, and turn a refusal into its message and exit status 2."""
     try:
         run(parse(parameters, description))

@@ -12,6 +12,6 @@ def fan_in_mask(
 
     Real granule cells have about 4 (Litwin-Kumar et al. 2017, Neuron 93:1153).
     """
-    scores = jax.random.uniform(key, (n_cells, n_fibres))
+    scores = jax.random.uniform(key, (n_cells, n_fibres), jnp.float32)
     ranks = jnp.argsort(jnp.argsort(scores, axis=1), axis=1)
     return (ranks < fan_in).astype(dtype)

@@ -63,9 +63,9 @@ def interval95(values: np.ndarray) -> tuple[float, float, float]:
     """Mean and 95 % interval over seeds (Student's t)."""
     from scipy import stats
 
-    mean, sem = float(np.mean(values)), float(stats.sem(values))
-    low, high = stats.t.interval(0.95, len(values) - 1, mean, sem)
-    return mean, float(low), float(high)
+    mean = float(np.mean(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return mean, mean - half, mean + half
 
 
 def panel(width: float, height: float, columns: int = 1) -> tuple[Figure, np.ndarray]:

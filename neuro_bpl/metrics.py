@@ -1,10 +1,19 @@
 """Measures of learning: accuracy, and alignment of gradients."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuro_bpl.readout import LinearReadout
 from neuro_bpl.trials import Trials
+
+
+class Outcome(NamedTuple):
+    """Loss (mean over trials of the sum over targets), and the fraction of targets answered right."""
+
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
 
 
 def accuracy(readout: LinearReadout, outputs: Float[Array, "outputs target batch"], trials: Trials) -> Float[Array, ""]:

@@ -1,30 +1,23 @@
-"""Results: a run as one xarray.DataTree with named dims, units, long names and provenance, kept with Zarr."""
+"""Results: a run as one xarray.DataTree with named dims, units, long names and provenance."""
 
 import datetime
 import json
-import os
 import platform
-import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.experiment import Experiment
+from neuro_bpl.learner import Learner
+from neuro_bpl.metrics import Outcome
 from neuro_bpl.parameters import flatten, refusal, to_dict
 from neuro_bpl.recording import QUANTITIES
-
-if TYPE_CHECKING:
-    from neuro_bpl.circuit import Circuit
-    from neuro_bpl.optimizers import Optimizers
-    from neuro_bpl.rules import LearningRule, Outcome
-    from neuro_bpl.tasks.protocol import Task
-    from neuro_bpl.training import Learner, Schedule, Seeds
 
 FORMAT = "neuro_bpl run"
 FORMAT_VERSION = 1
@@ -35,16 +28,16 @@ PACKAGES = ("neuro_bpl", "jax", "numpy", "optax", "xarray", "zarr")
 class History:
     """What training and evaluation saw so far."""
 
-    training: list["Outcome"] = field(default_factory=list)
+    training: list[Outcome] = field(default_factory=list)
     updates: list[int] = field(default_factory=list)
-    evaluation: list[dict[str, "Outcome"]] = field(default_factory=list)
+    evaluation: list[dict[str, Outcome]] = field(default_factory=list)
     alignment: list[np.ndarray] = field(default_factory=list)
 
-    def trained(self, outcome: "Outcome") -> None:
+    def trained(self, outcome: Outcome) -> None:
         """Add a chunk of updates, `(seed, update)`."""
         self.training.append(outcome)
 
-    def evaluated(self, update: int, outcomes: dict[str, "Outcome"], alignment: np.ndarray | None) -> None:
+    def evaluated(self, update: int, outcomes: dict[str, Outcome], alignment: np.ndarray | None) -> None:
         """Add an evaluation after `update` updates."""
         self.updates.append(update)
         self.evaluation.append(outcomes)
@@ -52,25 +45,11 @@ class History:
             self.alignment.append(alignment)
 
 
-@dataclass(frozen=True)
-class Description:
-    """All that determines a run."""
-
-    circuit: "Circuit"
-    task: "Task"
-    rule: "LearningRule"
-    optimizers: "Optimizers"
-    schedule: "Schedule"
-    seeds: "Seeds"
-
-
-def build(
-    described: Description, history: History, activity: dict[str, np.ndarray], learners: "Learner"
-) -> xr.DataTree:
+def build(experiment: Experiment, history: History, activity: dict[str, np.ndarray], learners: Learner) -> xr.DataTree:
     """The DataTree of a run, from arrays with seeds first."""
-    seed = _coordinate("seed", np.arange(len(described.seeds.weights)), "network trained")
+    seed = _coordinate("seed", np.arange(len(experiment.seeds.weights)), "network trained")
     groups = {
-        "parameters": _parameters(described, seed),
+        "parameters": _parameters(experiment, seed),
         "training": _training(history, learners, seed),
         "evaluation": _evaluation(history, seed),
         "weights": _weights(learners, seed),
@@ -80,7 +59,7 @@ def build(
     if activity:
         groups["activity"] = _activity(activity, seed)
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = _provenance(described)
+    tree.attrs = _provenance(experiment)
     return tree
 
 
@@ -95,13 +74,13 @@ def _variable(name: str, values: np.ndarray, **coords: xr.DataArray) -> xr.DataA
     return xr.DataArray(values, coords=coords, dims=("seed", *quantity.dims), attrs=attrs)
 
 
-def _parameters(described: Description, seed: xr.DataArray) -> xr.Dataset:
+def _parameters(experiment: Experiment, seed: xr.DataArray) -> xr.Dataset:
     parts = {
-        "circuit": described.circuit,
-        "task": described.task,
-        "rule": described.rule,
-        "optimizers": described.optimizers,
-        "schedule": described.schedule,
+        "circuit": experiment.circuit,
+        "task": experiment.task,
+        "rule": experiment.rule,
+        "optimizers": experiment.optimizers,
+        "schedule": experiment.schedule,
     }
     leaves = {name: leaf for part, value in parts.items() for name, leaf in flatten(value, f"{part}.").items()}
     variables = {
@@ -117,13 +96,13 @@ def _parameters(described: Description, seed: xr.DataArray) -> xr.Dataset:
         for name, (value, metadata) in leaves.items()
     }
     for stream in ("weights", "data", "noise"):
-        values = np.array(getattr(described.seeds, stream))
+        values = np.array(getattr(experiment.seeds, stream))
         attrs = {"units": "1", "long_name": f"seed of the {stream}"}
         variables[f"seeds.{stream}"] = xr.DataArray(values, coords={"seed": seed}, dims="seed", attrs=attrs)
     return xr.Dataset(variables)
 
 
-def _training(history: History, learners: "Learner", seed: xr.DataArray) -> xr.Dataset:
+def _training(history: History, learners: Learner, seed: xr.DataArray) -> xr.Dataset:
     loss, accuracy = (np.concatenate(chunks, axis=1) for chunks in zip(*history.training, strict=True))
     update = _coordinate("update", np.arange(1, loss.shape[1] + 1), "number of the update")
     diverged = xr.DataArray(
@@ -181,7 +160,7 @@ def _activity(activity: dict[str, np.ndarray], seed: xr.DataArray) -> xr.Dataset
     return xr.Dataset(variables)
 
 
-def _weights(learners: "Learner", seed: xr.DataArray) -> xr.Dataset:
+def _weights(learners: Learner, seed: xr.DataArray) -> xr.Dataset:
     variables = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(learners.weights):
         name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -195,19 +174,19 @@ def _weights(learners: "Learner", seed: xr.DataArray) -> xr.Dataset:
     return xr.Dataset(variables)
 
 
-def _provenance(described: Description) -> dict[str, str]:
+def _provenance(experiment: Experiment) -> dict[str, str]:
     return {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "rule": described.rule.name,
+        "rule": experiment.rule.name,
         "parameters": json.dumps(
             {
-                "circuit": to_dict(described.circuit),
-                "rule": to_dict(described.rule),
-                "optimizers": to_dict(described.optimizers),
-                "schedule": to_dict(described.schedule),
-                "seeds": to_dict(described.seeds),
-                "task": {name: value for name, (value, _) in flatten(described.task).items()},
+                "circuit": to_dict(experiment.circuit),
+                "rule": to_dict(experiment.rule),
+                "optimizers": to_dict(experiment.optimizers),
+                "schedule": to_dict(experiment.schedule),
+                "seeds": to_dict(experiment.seeds),
+                "task": {name: value for name, (value, _) in flatten(experiment.task).items()},
             }
         ),
         "versions": json.dumps({name: version(name) for name in PACKAGES} | {"python": platform.python_version()}),
@@ -239,14 +218,17 @@ def side_by_side(runs: list[xr.DataTree]) -> xr.DataTree:
 
     Numbers that a rule does not have are NaN, names are empty.
     """
-    rules = _coordinate("rule", [run.attrs["rule"] for run in runs], "learning rule")
+    labels = [run.attrs["rule"] for run in runs]
+    if len(set(labels)) < len(labels):
+        raise refusal("rules", labels, "each rule once", "rules are told apart by name", "runs of different rules")
+    rules = _coordinate("rule", labels, "learning rule")
     names = list(dict.fromkeys(name for run in runs for name in run.children))
     groups = {}
     for name in names:
         having = [(rule, run[name].to_dataset()) for rule, run in zip(rules.values, runs, strict=True) if name in run]
         datasets = _filled([dataset for _, dataset in having])
-        labels = _coordinate("rule", [rule for rule, _ in having], "learning rule")
-        groups[name] = xr.concat(datasets, labels, combine_attrs="override", join="outer", data_vars="all")
+        having_it = _coordinate("rule", [rule for rule, _ in having], "learning rule")
+        groups[name] = xr.concat(datasets, having_it, combine_attrs="override", join="outer", data_vars="all")
     tree = xr.DataTree.from_dict(groups)
     parameters = {run.attrs["rule"]: json.loads(run.attrs["parameters"]) for run in runs}
     tree.attrs = {**runs[0].attrs, "rule": ", ".join(map(str, rules.values)), "parameters": json.dumps(parameters)}
@@ -264,70 +246,3 @@ def _filled(datasets: list[xr.Dataset]) -> list[xr.Dataset]:
 
 def _missing(like: xr.DataArray) -> xr.DataArray:
     return xr.full_like(like, "") if like.dtype.kind in "UO" else xr.full_like(like, np.nan, dtype=float)
-
-
-def check_free(path: Path | str, overwrite: bool) -> None:
-    """Refuse to write over something (`FileExistsError`), and folders that cannot be written (`OSError`)."""
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists.\n  Allowed: a path that does not exist yet.\n"
-            f"  Why: nothing is written over silently.\n"
-            f"  Type: --overwrite (overwrite=True) to replace it, or --output with another name."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=path.parent):
-        pass
-
-
-def save(run: xr.DataTree, path: Path | str, overwrite: bool = False) -> Path:
-    """Write a run to a Zarr folder: beside its place first, then moved there whole.
-
-    Raises
-    ------
-    FileExistsError
-        If the path exists and `overwrite` is not set.
-    """
-    path = Path(path)
-    check_free(path, overwrite)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        fresh, old = Path(folder) / "new", Path(folder) / "old"
-        run.to_zarr(fresh, mode="w", zarr_format=2, consolidated=False)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(fresh, path)
-        if old.is_file():
-            old.unlink()
-        shutil.rmtree(old, ignore_errors=True)
-    return path
-
-
-def open_run(path: Path | str) -> xr.DataTree:
-    """Open a run that `save` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing at `path`.
-    ValueError
-        If what is there is not a run, or one of another format version.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"there is no run at {path}.\n  Type: python models/sequential_digits.py --output {path} to make one."
-        )
-    try:
-        tree = xr.open_datatree(path, engine="zarr", consolidated=False, chunks=None)
-    except Exception as error:
-        raise _foreign(path, f"Zarr cannot read it ({type(error).__name__})") from error
-    if tree.attrs.get("format") != FORMAT or tree.attrs.get("format_version") != str(FORMAT_VERSION):
-        found = (tree.attrs.get("format"), tree.attrs.get("format_version"))
-        raise _foreign(path, f"it says {found}, not {(FORMAT, str(FORMAT_VERSION))}")
-    return tree
-
-
-def _foreign(path: Path, why: str) -> ValueError:
-    return refusal(
-        "run", str(path), "a Zarr folder written by neuro_bpl.save", why, "the path of a run, such as data/runs/x.zarr"
-    )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree, Shaped
+from jaxtyping import Array, Float, Int, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl import td
@@ -18,18 +18,11 @@ from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import State
 from neuro_bpl.credit import Credit, Exact, ImmediateError, OnlineCredit, Predicted, StepCredit
 from neuro_bpl.episode import cortical_gradient, play, prediction_gradient
-from neuro_bpl.metrics import accuracy
+from neuro_bpl.metrics import Outcome, accuracy
+from neuro_bpl.moment import Moment, immediate_error, moments, online_outcome
 from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.readout import ReadoutWeights
 from neuro_bpl.traces import CorticalStep, Immediate, Leaky, Trace
 from neuro_bpl.trials import Trials
-
-
-class Outcome(NamedTuple):
-    """Loss (mean over trials of the sum over targets), and the fraction of targets answered right."""
-
-    loss: Float[Array, ""]
-    accuracy: Float[Array, ""]
 
 
 class OnlineState(NamedTuple):
@@ -38,15 +31,6 @@ class OnlineState(NamedTuple):
     s: State
     cortical_trace: PyTree
     predictor_trace: PyTree
-
-
-class Moment(NamedTuple):
-    """One step of a batch of trials, as `Trials.by_step` gives it, with the number of steps left."""
-
-    x_t: Float[Array, "inputs batch"]
-    target_t: Shaped[Array, "*outputs batch"]
-    weight_t: Float[Array, " batch"]
-    left_t: Int[Array, " batch"]
 
 
 @partial(
@@ -271,42 +255,6 @@ class LearningRule:
         slopes = jax.vmap(partial(td.predictor_slope, predictor, theta), in_axes=-1)(jnp.concatenate(s_t))
         decay = self._online().decay
         return jax.vmap(td.predictor_trace, (0, 0, 0, None))(trace_tm1, jacobians, slopes, decay), share
-
-
-def moments(trials: Trials) -> Moment:
-    """Trials step by step, time first."""
-    inputs, targets, weights = trials.by_step()
-    return Moment(inputs, targets, weights, trials.steps_left())
-
-
-def immediate_error(
-    circuit: Circuit, readout: ReadoutWeights, s_t: State, moment: Moment
-) -> tuple[Float[Array, ""], Float[Array, "outputs batch"], Float[Array, "units batch"], ReadoutWeights]:
-    """ℓₜ (mean over trials), yₜ, lₜ = ∂ℓₜ/∂hₜ and ∂ℓₜ/∂W_out of one step."""
-
-    def cost(
-        readout: ReadoutWeights, h_t: Float[Array, "units batch"]
-    ) -> tuple[Float[Array, ""], Float[Array, "outputs batch"]]:
-        y_t = circuit.readout.outputs(readout, h_t)
-        losses = circuit.readout.loss_value(y_t, moment.target_t) * moment.weight_t
-        return losses.sum() / losses.size, y_t
-
-    (loss, y_t), (gradient, error_t) = jax.value_and_grad(cost, (0, 1), has_aux=True)(readout, s_t[0])
-    return loss, y_t, error_t, gradient
-
-
-def online_outcome(
-    circuit: Circuit,
-    trials: Trials,
-    losses: Float[Array, " time"],
-    outputs: Float[Array, "time outputs batch"],
-) -> Outcome:
-    """Outcome of trials that were run step by step."""
-    at_targets = jnp.moveaxis(outputs, 0, 1)
-    if trials.at_last_step:
-        is_last = trials.steps_left() == 0
-        at_targets = jnp.where(is_last, at_targets, 0).sum(1, keepdims=True)
-    return Outcome(losses.sum(), accuracy(circuit.readout, at_targets, trials))
 
 
 def _credit_name(credit: Credit) -> str:

@@ -1,12 +1,9 @@
 """Training: one compiled scan over updates, all seeds at once."""
 
-import itertools
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,83 +15,18 @@ from tqdm import tqdm
 from neuro_bpl import optimizers as optimising
 from neuro_bpl import recording, results
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.metrics import accuracy
+from neuro_bpl.experiment import Experiment, Schedule, Seeds
+from neuro_bpl.learner import Learner
+from neuro_bpl.metrics import Outcome, accuracy
+from neuro_bpl.moment import Moment, moments, online_outcome
 from neuro_bpl.optimizers import Optimizers
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.rules import LearningRule, Moment, Outcome, moments, online_outcome
+from neuro_bpl.parameters import refusal
+from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Task
 from neuro_bpl.trials import Trials
 
 EVALUATED = ("validation", "test")
 TRIALS_AT_ONCE = 1000
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """Seeds of weights, data and noise, one triple for each network trained.
-
-    Examples
-    --------
-    >>> Seeds.count(2)
-    Seeds(weights=(0, 1), data=(0, 1), noise=(0, 1))
-    """
-
-    weights: tuple[int, ...]
-    data: tuple[int, ...]
-    noise: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        sizes = {len(stream) for stream in (self.weights, self.data, self.noise)}
-        whole = all(
-            isinstance(seed, (int, np.integer)) and seed >= 0 for seed in (*self.weights, *self.data, *self.noise)
-        )
-        if len(sizes) != 1 or 0 in sizes or not whole:
-            raise refusal(
-                "seeds",
-                (self.weights, self.data, self.noise),
-                "three equally long, non-empty tuples of whole numbers >= 0",
-                "every network needs a seed for its weights, its data and its noise",
-                "seeds=5, or Seeds(weights=(0, 1), data=(0, 0), noise=(0, 0))",
-            )
-
-    @classmethod
-    def count(cls, n: int) -> "Seeds":
-        """Seeds 0 to n − 1 in all three streams."""
-        return cls(*(tuple(range(n)),) * 3)
-
-    def keys(self) -> tuple[Key[Array, " seed"], Key[Array, " seed"], Key[Array, " seed"]]:
-        """Keys of the three streams, unrelated even where their seeds are equal."""
-
-        def keys_of(stream: int, seeds: tuple[int, ...]) -> Key[Array, " seed"]:
-            return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(jnp.array(seeds))
-
-        return keys_of(0, self.weights), keys_of(1, self.data), keys_of(2, self.noise)
-
-
-class Learner(NamedTuple):
-    """One network in training; `diverged_at` is the update of its first non-finite loss, or −1."""
-
-    weights: Weights
-    optimizer_state: PyTree
-    diverged_at: Int[Array, ""]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and on how much to train."""
-
-    n_updates: int = field(doc="number of updates", low=1)
-    batch_size: int = field(50, "trials of an update", low=1)
-    n_evaluations: int = field(20, "held-out evaluations after the first one, evenly spread", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def chunks(self) -> list[tuple[int, int]]:
-        """Updates between evaluations, as (first, number) pairs that cover all updates."""
-        edges = np.linspace(0, self.n_updates, min(self.n_evaluations, self.n_updates) + 1).round().astype(int)
-        return [(int(a), int(b - a)) for a, b in itertools.pairwise(edges)]
 
 
 def learn_batch(
@@ -144,7 +76,7 @@ def run_updates(
             circuit, rule, optimizers, learner.weights, learner.optimizer_state, trials
         )
         fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
-        diverged_at = jnp.where(fails, number, learner.diverged_at)
+        diverged_at = jnp.where(fails, number.astype(jnp.int32), learner.diverged_at)
         old, new = (learner.weights, learner.optimizer_state), (weights, state)
         kept = jax.tree.map(lambda o, n: jnp.where(diverged_at < 0, n, o), old, new)
         return Learner(kept[0], kept[1], diverged_at), outcome
@@ -247,9 +179,9 @@ def train(
         activity = {}
         if {"rates", "predicted_gradient", "true_gradient"} & set(names):
             activity = jax.device_get(_activity(circuit, learners.weights, task.probe()))
-    described = results.Description(circuit, task, rule, optimizers, schedule, seeds)
+    experiment = Experiment(circuit, task, rule, optimizers, schedule, seeds)
     recorded = {name: value for name, value in activity.items() if name in names}
-    return results.build(described, history, recorded, jax.device_get(learners))
+    return results.build(experiment, history, recorded, jax.device_get(learners))
 
 
 def _count(seeds: int) -> Seeds:
@@ -267,7 +199,7 @@ def _train(
     seeds: Seeds,
     names: tuple[str, ...],
     progress: bool,
-) -> tuple["results.History", Learner]:
+) -> tuple[results.History, Learner]:
     probe, held_out = task.probe(), {split: task.held_out(split) for split in EVALUATED}
     for trials in (probe, *held_out.values()):
         circuit.check(trials)
@@ -276,9 +208,11 @@ def _train(
     history = results.History()
 
     def look(update: int) -> None:
-        outcomes = {split: evaluate(circuit, learners.weights, trials) for split, trials in held_out.items()}
+        outcomes = {
+            split: jax.device_get(evaluate(circuit, learners.weights, trials)) for split, trials in held_out.items()
+        }
         aligned = _alignment(circuit, learners.weights, probe) if "gradient_alignment" in names else None
-        history.evaluated(update, jax.device_get(outcomes), jax.device_get(aligned))
+        history.evaluated(update, outcomes, jax.device_get(aligned))
 
     look(0)
     with tqdm(

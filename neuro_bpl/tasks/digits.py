@@ -133,7 +133,7 @@ class SequentialDigits:
         return Trials(inputs, self.labels[split][chosen][:, None])
 
     def _inputs(self, images: UInt8[Array, "batch height width"]) -> Float[Array, "batch time inputs"]:
-        brightness = images.astype(jnp.result_type(float)) / self.scale
+        brightness = images.astype(jnp.zeros(0).dtype) / self.scale
         return brightness if self.order == "rows" else brightness.reshape(images.shape[0], -1, 1)
 
 
@@ -163,11 +163,11 @@ def _read_mnist(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarr
         )
     images, labels, test_images, test_labels = (read_idx(path) for path in paths if path is not None)
     for part, part_labels in ((images, labels), (test_images, test_labels)):
-        if part.ndim != 3 or part_labels.shape != part.shape[:1] or len(part) == 0:
+        if part.ndim != 3 or part_labels.shape != part.shape[:1] or len(part) == 0 or part_labels.max() > 9:
             raise refusal(
                 "MNIST shapes",
                 (part.shape, part_labels.shape),
-                "(n, height, width) images and (n,) labels",
+                "(n, height, width) images and (n,) labels 0 to 9",
                 f"the files in {folder} do not belong together",
                 "fetch the four files again",
             )

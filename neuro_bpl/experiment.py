@@ -1,0 +1,87 @@
+"""An experiment: all that determines a run, and nothing that the run finds out."""
+
+import itertools
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from neuro_bpl.circuit import Circuit
+from neuro_bpl.optimizers import Optimizers
+from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.rules import LearningRule
+from neuro_bpl.tasks.protocol import Task
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds of weights, data and noise, one triple for each network trained.
+
+    Examples
+    --------
+    >>> Seeds.count(2)
+    Seeds(weights=(0, 1), data=(0, 1), noise=(0, 1))
+    """
+
+    weights: tuple[int, ...]
+    data: tuple[int, ...]
+    noise: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        sizes = {len(stream) for stream in (self.weights, self.data, self.noise)}
+        whole = all(
+            isinstance(seed, (int, np.integer)) and seed >= 0 for seed in (*self.weights, *self.data, *self.noise)
+        )
+        if len(sizes) != 1 or 0 in sizes or not whole:
+            raise refusal(
+                "seeds",
+                (self.weights, self.data, self.noise),
+                "three equally long, non-empty tuples of whole numbers >= 0",
+                "every network needs a seed for its weights, its data and its noise",
+                "seeds=5, or Seeds(weights=(0, 1), data=(0, 0), noise=(0, 0))",
+            )
+
+    @classmethod
+    def count(cls, n: int) -> "Seeds":
+        """Seeds 0 to n − 1 in all three streams."""
+        return cls(*(tuple(range(n)),) * 3)
+
+    def keys(self) -> tuple[Key[Array, " seed"], Key[Array, " seed"], Key[Array, " seed"]]:
+        """Keys of the three streams, unrelated even where their seeds are equal."""
+
+        def keys_of(stream: int, seeds: tuple[int, ...]) -> Key[Array, " seed"]:
+            return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(jnp.array(seeds))
+
+        return keys_of(0, self.weights), keys_of(1, self.data), keys_of(2, self.noise)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and on how much to train."""
+
+    n_updates: int = field(doc="number of updates", low=1)
+    batch_size: int = field(50, "trials of an update", low=1)
+    n_evaluations: int = field(20, "held-out evaluations after the first one, evenly spread", low=1)
+    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def chunks(self) -> list[tuple[int, int]]:
+        """Updates between evaluations, as (first, number) pairs that cover all updates."""
+        edges = np.linspace(0, self.n_updates, min(self.n_evaluations, self.n_updates) + 1).round().astype(int)
+        return [(int(a), int(b - a)) for a, b in itertools.pairwise(edges)]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that determines a run."""
+
+    circuit: Circuit
+    task: Task
+    rule: LearningRule
+    optimizers: Optimizers
+    schedule: Schedule
+    seeds: Seeds

@@ -295,7 +295,7 @@ def test_final_differences_are_paired_by_seed_and_in_points():
         dims=("rule", "seed", "update"),
         coords={"rule": ["BPTT", "BP(1)", "TBPTT(1)"], "update": [0, 7]},
     )
-    got = module("analyses/learning_curves.py").final_differences(accuracy)
+    got = module("analyses/learning_curves.py").final_differences(accuracy, "BPTT")
     assert got.rule.values.tolist() == ["BP(1)", "TBPTT(1)"]
     np.testing.assert_allclose(got["mean"], [-1.0, -40.0])
     # Differences −1, −3, 1: SD 2, so the interval is t(0.975; 2) · 2 / √3 to each side.

@@ -27,28 +27,29 @@ def over_learning(alignment: xr.DataArray) -> xr.DataArray:
     return alignment.mean("time", skipna=True).dropna("update", how="all")
 
 
+@figures.styled
 def draw(alignment: xr.DataArray) -> Figure:
     """Over learning on the left; over the trial, early, midway and late, on the right."""
-    figure, (learning, trial) = figures.panel(6.6, 2.6, 2)
+    figure, (learning, trial) = figures.panels(6.6, 2.8, 2)
     for rule in alignment.rule.values:
         figures.line_with_spread(learning, over_learning(alignment.sel(rule=rule)), "update", str(rule))
-    learning.set(xlabel="update", ylabel="cosine of ĝ with G", title="Over learning (mean over the trial)")
-    learning.legend(loc="upper right")
+    learning.set(xlabel="update", ylabel="cosine of ĝ with G", title="Over learning: mean ± SD over seeds")
     moments = alignment.isel(update=slice(1, None), time=slice(None, -1))
     chosen = np.unique(np.linspace(0, moments.sizes["update"] - 1, 3).round().astype(int))
     rule = str(alignment.rule.values[0])
     for shade, at in zip((1.0, 0.6, 0.3), chosen, strict=False):
         values = moments.sel(rule=rule).isel(update=at)
-        label = f"after {int(values.update)} updates"
-        style = {"color": figures.look(rule)["color"], "alpha": shade, "markersize": 3}
+        label = f"{rule} after {int(values.update)} updates"
+        style = {"color": figures.look(rule)["color"], "alpha": shade, "markersize": 3, "linewidth": 1.2}
         trial.errorbar(values.time, values.mean("seed"), values.std("seed"), fmt="o-", label=label, capsize=2, **style)
-    trial.set(xlabel="step of the trial t", title=f"Over the trial, {rule}")
-    trial.legend(loc="upper left")
+    trial.set(xlabel="step of the trial t", title="Over the trial")
     for axes in (learning, trial):
         axes.axhline(0, color="0.6", linewidth=0.8)
     low, high = min(a.get_ylim()[0] for a in (learning, trial)), max(a.get_ylim()[1] for a in (learning, trial))
     for axes in (learning, trial):
         axes.set_ylim(max(low, -1), min(high, 1.05))
+    learning.legend(loc="upper right")
+    figure.legend(*trial.get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=7)
     return figure
 
 

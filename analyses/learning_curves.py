@@ -37,12 +37,13 @@ def final_differences(accuracy: xr.DataArray, reference: str) -> xr.Dataset:
     )
 
 
+@figures.styled
 def draw(accuracy: xr.DataArray) -> Figure:
     """Learning curves on the left, paired differences on the right."""
-    figure, (curves, gaps) = figures.panel(6.6, 2.6, 2)
+    figure, (curves, gaps) = figures.panels(6.6, 2.5, 2)
     for rule in accuracy.rule.values:
         figures.line_with_spread(curves, 100 * accuracy.sel(rule=rule), "update", str(rule))
-    curves.set(xlabel="update", ylabel="test accuracy (%)", title="Learning")
+    curves.set(xlabel="update", ylabel="test accuracy (%)", title="Over learning: mean ± SD over seeds", ylim=(0, 100))
     curves.margins(x=0)
     curves.legend(loc="lower right")
     draw_differences(gaps, accuracy)
@@ -60,8 +61,8 @@ def draw_differences(axes: figures.Axes, accuracy: xr.DataArray) -> None:
         error = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
         axes.errorbar(x - 0.1, row["mean"], error, fmt="s", color=colour, markersize=5, capsize=3)
     axes.set_xticks(range(differences.sizes["rule"]), differences.rule.values)
-    axes.set(xlim=(-0.6, differences.sizes["rule"] - 0.4), ylabel=f"accuracy − {REFERENCE} (points)")
-    axes.set_title("After the last update: mean, 95 % interval, seeds")
+    axes.set(xlim=(-0.6, differences.sizes["rule"] - 0.4), ylabel="difference (percentage points)")
+    axes.set_title(f"At the end: paired differences from {REFERENCE}")
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 

@@ -1,6 +1,8 @@
 """Figures as a journal prints them: one colour and one dash pattern a rule, PNG and SVG."""
 
+import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ def look(rule: str) -> dict[str, Any]:
 
 
 def line_with_spread(axes: Axes, values: xr.DataArray, along: str, rule: str) -> None:
-    """Mean over seeds with a band of ± 1 SD, and the rule's name at its right end."""
+    """Mean over seeds with a band of ± 1 SD."""
     mean, spread = (
         values.mean("seed"),
         values.std("seed", ddof=1) if values.sizes["seed"] > 1 else 0 * values.mean("seed"),
@@ -68,12 +70,21 @@ def interval95(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def panel(width: float, height: float, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    """A figure in the house style, sizes in inches."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(1, columns, squeeze=False)[0]
-    return figure, axes
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Run a drawing function in the house style; titles and legends read it when they are made."""
+
+    @functools.wraps(draw)
+    def in_style(*arguments: Any, **options: Any) -> Figure:
+        with mpl.rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return in_style
+
+
+def panels(width: float, height: float, columns: int = 1) -> tuple[Figure, np.ndarray]:
+    """A figure with panels side by side, sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
 def save(figure: Figure, path: Path | str) -> list[Path]:

@@ -379,3 +379,53 @@ def gradients(rule, cell, loss, predictor, weights, inputs, targets, mask=None, 
         theta=tuple(theta),
     )
     return sum(trial.loss for trial in trials), gradient
+
+
+def online_learning(rule, cell, loss, predictor, weights, inputs, targets, rates):
+    """Weights after one batch of trials in which all weights change at every step, by gradient descent.
+
+    Both predictions in a TD error are made with the weights of the step that computes it. `rates` are the learning
+    rates of cortex, readout and predictor. Targets at every step; trials equally long.
+    """
+    batch, time, n_in = inputs.shape
+    n = weights.w_rec.shape[1]
+    n_state = 2 * n if isinstance(cell, LSTM) else n
+    states = [np.zeros(n_state) for _ in range(batch)]
+    eps = [np.zeros((n_state, len(weights.b), n_in + n + 1)) for _ in range(batch)]
+    traces = [[np.zeros((n_state, *np.shape(w))) for w in weights.theta] for _ in range(batch)]
+    for t in range(1, time + 1):
+        d_cortex = np.zeros((len(weights.b), n_in + n + 1))
+        d_w_out, d_b_out = np.zeros_like(weights.w_out), np.zeros_like(weights.b_out)
+        d_theta = [np.zeros_like(np.asarray(w)) for w in weights.theta]
+        for k in range(batch):
+            step = cell_step(cell, weights, states[k], inputs[k, t - 1])
+            h = step.s[:n]
+            slope = loss_and_slope(loss, weights.w_out @ h + weights.b_out, targets[k, t - 1])[1] / batch
+            d_w_out += np.outer(slope, h)
+            d_b_out += slope
+            l_t = np.zeros(n_state)
+            l_t[:n] = slope @ weights.w_out
+            g_t = predict(predictor, weights.theta, step.s) if t < time else np.zeros(n_state)
+            delta = (l_t + rule.discount * g_t) @ step.J - predict(predictor, weights.theta, states[k])
+            for j, e in enumerate(traces[k]):
+                d_theta[j] -= np.tensordot(delta, e, 1) / batch
+            decay = rule.discount * rule.lambda_
+            slopes = predictor_slopes(predictor, weights.theta, step.s)
+            traces[k] = [decay * np.tensordot(step.J, e, 1) + d for e, d in zip(traces[k], slopes, strict=True)]
+            if rule.leaky:
+                late = rule.kappa * (l_t + g_t) @ (step.J - step.D)
+                d_cortex += np.einsum("s,sdp->dp", late, eps[k])
+                eps[k] = np.einsum("rs,sdp->rdp", step.D, eps[k]) + step.M
+                d_cortex += np.einsum("s,sdp->dp", l_t, eps[k])
+            else:
+                d_cortex += np.einsum("s,sdp->dp", l_t + rule.kappa * g_t, step.M)
+            states[k] = step.s
+        weights = Weights(
+            w_in=weights.w_in - rates[0] * d_cortex[:, :n_in],
+            w_rec=weights.w_rec - rates[0] * d_cortex[:, n_in : n_in + n],
+            b=weights.b - rates[0] * d_cortex[:, -1],
+            w_out=weights.w_out - rates[1] * d_w_out,
+            b_out=weights.b_out - rates[1] * d_b_out,
+            theta=tuple(np.asarray(w) - rates[2] * d for w, d in zip(weights.theta, d_theta, strict=True)),
+        )
+    return weights

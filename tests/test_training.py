@@ -384,3 +384,10 @@ def test_impossible_optimisers_and_seeds_are_refused(make, typed):
 def test_descriptions_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         CIRCUIT.cortex = None
+
+
+def test_training_data_that_are_not_finite_are_refused_before_anything_is_compiled():
+    compiled = run_updates._cache_size()
+    with pytest.raises(ValueError, match=r"targets\[0, 0, 0\] = inf(?s:.*)Allowed(?s:.*)Why(?s:.*)Type"):
+        train(task=Recall(fatal=2.0))
+    assert run_updates._cache_size() == compiled

@@ -19,7 +19,7 @@ class Parameters:
     """What to read and where to draw."""
 
     run: str = field("data/runs/sequential_digits.zarr", "run to read")
-    output: str = field("data/figures/gradient_alignment", "figure, without suffix")
+    output: str = field("data/figures/gradient_alignment", "figure, without suffix; an older one there is replaced")
 
 
 def over_learning(alignment: xr.DataArray) -> xr.DataArray:

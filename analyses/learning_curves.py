@@ -22,7 +22,7 @@ class Parameters:
     """What to read and where to draw."""
 
     run: str = field("data/runs/sequential_digits.zarr", "run to read")
-    output: str = field("data/figures/learning_curves", "figure, without suffix")
+    output: str = field("data/figures/learning_curves", "figure, without suffix; an older one there is replaced")
 
 
 def final_differences(accuracy: xr.DataArray, reference: str) -> xr.Dataset:

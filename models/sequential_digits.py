@@ -120,11 +120,11 @@ def simulate(p: Parameters) -> Path:
 def report(run: xr.DataTree, path: Path) -> None:
     """Print the test accuracy of every rule."""
     accuracy = 100 * run["evaluation"]["accuracy"].sel(split="test").isel(update=-1)
-    print(f"\ntest accuracy after {int(accuracy.update)} updates, mean ± SD over {accuracy.sizes['seed']} seeds")
+    print(f"\ntest accuracy after {int(accuracy.update)} updates, mean ± SD, seeds: {accuracy.sizes['seed']}")
     for rule in accuracy.rule.values:
         values = accuracy.sel(rule=rule).values
-        spread = values.std(ddof=1) if len(values) > 1 else float("nan")
-        print(f"  {rule:<10} {values.mean():5.1f} ± {spread:.1f} %")
+        spread = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
+        print(f"  {rule:<10} {values.mean():5.1f}{spread} %")
     print(f"run: {path}")
 
 

@@ -4,6 +4,7 @@ The task of Le, Jaitly & Hinton 2015 (arXiv:1504.00941), with the 8×8 digits th
 Kaynak 1998, UCI) or with MNIST (LeCun, Cortes & Burges).
 """
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -52,8 +53,8 @@ class SequentialDigits:
         Byte of full brightness.
     """
 
-    images: Images
-    labels: Labels
+    images: Images = dataclasses.field(repr=False)
+    labels: Labels = dataclasses.field(repr=False)
     dataset: str = field("digits", "which digits", choices=("digits", "mnist"))
     order: str = field("rows", "what a step shows", choices=("rows", "pixels"))
     noise: float = field(0.0, "noise on training inputs, in units of full brightness", low=0)

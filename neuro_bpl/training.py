@@ -202,7 +202,8 @@ def _train(
 ) -> tuple[results.History, Learner]:
     probe, held_out = task.probe(), {split: task.held_out(split) for split in EVALUATED}
     weight_keys, *keys = seeds.keys()
-    first_batch = task.sample(*(jax.random.fold_in(stream[0], 0) for stream in keys), schedule.batch_size)
+    data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys)
+    first_batch = task.sample(data_key, noise_key, schedule.batch_size)
     for trials in (first_batch, probe, *held_out.values()):
         circuit.check(trials)
     learners = _newborn(circuit, optimizers, weight_keys)

@@ -2,6 +2,7 @@
 
 import runpy
 
+import jax
 import pytest
 from test_docs import ROOT
 
@@ -9,6 +10,14 @@ import neuro_bpl as nb
 
 MODEL = runpy.run_path(str(ROOT / "models/sequential_digits.py"))
 CURVES = runpy.run_path(str(ROOT / "analyses/learning_curves.py"))
+
+
+@pytest.fixture(autouse=True)
+def optimised_programs():
+    """Long experiments run at full speed; the other tests compile quickly instead."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.mark.science

@@ -139,7 +139,7 @@ def test_the_model_stores_every_rule_side_by_side(stored):
     path, done = stored
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert "test accuracy after 4 updates, mean ± SD over 2 seeds" in done.stdout
+    assert "test accuracy after 4 updates, mean ± SD, seeds: 2" in done.stdout
     run = nb.open_run(path)
     assert run["training"]["rule"].values.tolist() == ["BP(1)", "BPTT"]
     assert run["training"]["loss"].sizes == {"rule": 2, "seed": 2, "update": 4}
@@ -198,7 +198,7 @@ def test_overwrite_replaces_the_run(script, tmp_path):
     )
     status, out, _ = script(MODEL, *words, "--output", path, "--overwrite")
     assert status == 0
-    assert "± nan %" in out
+    assert "±" not in out.splitlines()[2]
     assert nb.open_run(path)["training"]["rule"].values.tolist() == ["BPTT"]
     for analysis in ("analyses/learning_curves.py", "analyses/gradient_alignment.py"):
         status, _, err = script(analysis, "--run", path, "--output", tmp_path / "figure")

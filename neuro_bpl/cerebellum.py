@@ -1,8 +1,8 @@
 """The cerebellum: ĝₜ = g(sₜ; θ), a prediction of the cortex's future gradient.
 
 A predictor is a frozen class with `init`, `predict`, `plastic` and `project`. Its output weights start at zero: an
-untrained cerebellum predicts no future gradient. Predictors read the whole cortical state and predict a gradient of its
-shape.
+untrained cerebellum predicts no future gradient. Predictors read mossy fibres and predict a gradient of the shape of
+the cortical state. The fibres carry all of that state and, where `reads_input` says so, the cortex's input behind it.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,23 @@ from neuro_bpl.constraints import fan_in_mask
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.synapses import affine, uniform
 
-CorticalState = Float[Array, "state *batch"]
+MossyFibres = Float[Array, "fibres *batch"]
+StateGradient = Float[Array, "state *batch"]
 
 
 @runtime_checkable
 class Predictor(Protocol):
     """What a predictor must offer; see `LinearPredictor` and `GranularPredictor`."""
 
-    def init(self, key: Key[Array, ""], n_state: int, dtype: jnp.dtype) -> PyTree:
-        """θ at birth, for a state of n_state numbers; output weights are zero."""
+    @property
+    def reads_input(self) -> bool:
+        """Whether the mossy fibres carry the input xₜ behind the state sₜ."""
 
-    def predict(self, theta: PyTree, s: CorticalState) -> CorticalState:
-        """Ĝ = g(s; θ)."""
+    def init(self, key: Key[Array, ""], n_fibres: int, n_state: int, dtype: jnp.dtype) -> PyTree:
+        """θ at birth, from n_fibres mossy fibres to the n_state numbers of a gradient; output weights are zero."""
+
+    def predict(self, theta: PyTree, fibres: MossyFibres) -> StateGradient:
+        """Ĝ = g(s; θ), or g(s, x; θ)."""
 
     def plastic(self, theta: PyTree) -> PyTree:
         """A tree of bools: which weights learn."""
@@ -39,22 +44,24 @@ class Predictor(Protocol):
 class LinearWeights(NamedTuple):
     """Θ = [W b] of the linear predictor."""
 
-    w: Float[Array, "state state"]
+    w: Float[Array, "state fibres"]
     b: Float[Array, " state"]
 
 
 @dataclass(frozen=True)
 class LinearPredictor:
-    """ĝ = W s + b, zero at birth, docs/theory.md (11)."""
+    """ĝ = W s + b, zero at birth, docs/theory.md (11); with the input, ĝ = W [s; x] + b, docs/theory.md (18)."""
 
-    def init(self, key: Key[Array, ""], n_state: int, dtype: jnp.dtype) -> LinearWeights:
+    reads_input: bool = field(False, "whether mossy fibres carry the cortex's input besides its state")
+
+    def init(self, key: Key[Array, ""], n_fibres: int, n_state: int, dtype: jnp.dtype) -> LinearWeights:
         """Θ = 0; the key is not used."""
         del key
-        return LinearWeights(jnp.zeros((n_state, n_state), dtype), jnp.zeros(n_state, dtype))
+        return LinearWeights(jnp.zeros((n_state, n_fibres), dtype), jnp.zeros(n_state, dtype))
 
-    def predict(self, theta: LinearWeights, s: CorticalState) -> CorticalState:
+    def predict(self, theta: LinearWeights, fibres: MossyFibres) -> StateGradient:
         """Ĝ = W s + b."""
-        return affine(theta.w, theta.b, s)
+        return affine(theta.w, theta.b, fibres)
 
     def plastic(self, theta: LinearWeights) -> PyTree:
         """All weights learn."""
@@ -68,8 +75,8 @@ class LinearPredictor:
 class GranularWeights(NamedTuple):
     """Mossy fibre → granule cell → Purkinje cell and nuclei; `mask` is 1 where a mossy synapse exists."""
 
-    mask: Float[Array, "granule state"]
-    w_granule: Float[Array, "granule state"]
+    mask: Float[Array, "granule fibres"]
+    w_granule: Float[Array, "granule fibres"]
     b_granule: Float[Array, " granule"]
     w_purkinje: Float[Array, "state granule"]
     b_purkinje: Float[Array, " state"]
@@ -79,8 +86,9 @@ class GranularWeights(NamedTuple):
 class GranularPredictor:
     """ĝ = W_purkinje relu((M ∘ W_granule) s + b_granule) + b_purkinje, docs/theory.md (12).
 
-    Mossy fibres carry the cortical state; every granule cell reads `fan_in` of them (Marr 1969, J Physiol 202:437;
-    Litwin-Kumar et al. 2017, Neuron 93:1153); the parallel-fibre weights W_purkinje start at zero.
+    Mossy fibres carry the cortical state s, or state and input [s; x], docs/theory.md (18); every granule cell reads
+    `fan_in` of them (Marr 1969, J Physiol 202:437; Litwin-Kumar et al. 2017, Neuron 93:1153); the parallel-fibre
+    weights W_purkinje start at zero.
 
     Raises
     ------
@@ -91,40 +99,42 @@ class GranularPredictor:
     n_granule: int = field(doc="number of granule cells", low=1)
     fan_in: int | None = field(4, "mossy fibres a granule cell reads (None: all)", low=1, symbol="K")
     plasticity: str = field("output", "which weights learn: parallel fibres only, or all", choices=("output", "all"))
+    reads_input: bool = field(False, "whether mossy fibres carry the cortex's input besides its state")
 
     def __post_init__(self) -> None:
         check(self)
 
-    def init(self, key: Key[Array, ""], n_state: int, dtype: jnp.dtype) -> GranularWeights:
+    def init(self, key: Key[Array, ""], n_fibres: int, n_state: int, dtype: jnp.dtype) -> GranularWeights:
         """Random wiring; mossy weights uniform in ±√(3/K), so that a granule cell's drive has the fibres' variance."""
-        fan_in = n_state if self.fan_in is None else self.fan_in
-        if fan_in > n_state:
+        fan_in = n_fibres if self.fan_in is None else self.fan_in
+        if fan_in > n_fibres:
+            carried = "the cortical state and of the input" if self.reads_input else "the cortical state"
             raise refusal(
                 "GranularPredictor.fan_in",
                 fan_in,
-                f"1 <= fan_in <= {n_state}, the number of mossy fibres (one for each number of the cortical state)",
+                f"1 <= fan_in <= {n_fibres}, the number of mossy fibres (one for each number of {carried})",
                 "a granule cell cannot read more fibres than there are",
-                f"GranularPredictor(n_granule={self.n_granule}, fan_in={min(4, n_state)})",
+                f"GranularPredictor(n_granule={self.n_granule}, fan_in={min(4, n_fibres)})",
             )
         k_mask, k_w, k_b = jax.random.split(key, 3)
-        mask = fan_in_mask(k_mask, self.n_granule, n_state, fan_in, dtype)
+        mask = fan_in_mask(k_mask, self.n_granule, n_fibres, fan_in, dtype)
         return GranularWeights(
             mask=mask,
-            w_granule=mask * 3**0.5 * uniform(k_w, (self.n_granule, n_state), fan_in, dtype),
+            w_granule=mask * 3**0.5 * uniform(k_w, (self.n_granule, n_fibres), fan_in, dtype),
             b_granule=uniform(k_b, (self.n_granule,), fan_in, dtype),
             w_purkinje=jnp.zeros((n_state, self.n_granule), dtype),
             b_purkinje=jnp.zeros(n_state, dtype),
         )
 
-    def granule(self, theta: GranularWeights, s: CorticalState) -> Float[Array, "granule *batch"]:
+    def granule(self, theta: GranularWeights, fibres: MossyFibres) -> Float[Array, "granule *batch"]:
         """Granule cell activity relu(W_granule s + b_granule)."""
-        return jax.nn.relu(affine(theta.w_granule, theta.b_granule, s))
+        return jax.nn.relu(affine(theta.w_granule, theta.b_granule, fibres))
 
-    def predict(self, theta: GranularWeights, s: CorticalState) -> CorticalState:
+    def predict(self, theta: GranularWeights, fibres: MossyFibres) -> StateGradient:
         """Ĝ = W_purkinje granule + b_purkinje; weights that do not learn receive no gradient."""
         held = jax.tree.map(lambda w, learns: w if learns else jax.lax.stop_gradient(w), theta, self.plastic(theta))
         held = self.project(held)
-        return affine(held.w_purkinje, held.b_purkinje, self.granule(held, s))
+        return affine(held.w_purkinje, held.b_purkinje, self.granule(held, fibres))
 
     def plastic(self, theta: GranularWeights) -> PyTree:
         """The wiring never learns; the mossy synapses only with plasticity="all"."""

@@ -1,18 +1,24 @@
 """The circuit: cortex, readout and cerebellum as one frozen description; its weights are a separate tree."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl.cerebellum import Predictor
 from neuro_bpl.cortex import Cortex, CorticalWeights, Trajectory
+from neuro_bpl.initial_state import InitialState
+from neuro_bpl.metrics import Outcome, accuracy
 from neuro_bpl.parameters import field, refusal
 from neuro_bpl.readout import LinearReadout, ReadoutWeights
+from neuro_bpl.regularization import Regularization
 from neuro_bpl.trials import Trials, check_trials
+
+INITIAL_STATE = 1 << 16  # folded into the key of the cortex: an arbitrary number that no other weights use
 
 
 class Weights(NamedTuple):
@@ -35,6 +41,10 @@ class Circuit:
         Outputs and loss.
     cerebellum : LinearPredictor or GranularPredictor, optional
         The predictor of the cortex's future gradient; None for a cortex alone.
+    regularization : Regularization, optional
+        Cost of large rates and weights, part of the loss; none by default.
+    initial_state : InitialState, optional
+        Where trials start, and whether that is learnt; zero by default.
 
     Examples
     --------
@@ -47,6 +57,8 @@ class Circuit:
     cortex: Cortex = field(doc="the recurrent network")
     readout: LinearReadout = field(doc="outputs and loss")
     cerebellum: Predictor | None = field(None, "predictor of the future gradient")
+    regularization: Regularization = field(Regularization(), "cost of large rates and weights")
+    initial_state: InitialState = field(InitialState(), "where trials start")
 
     def init(self, key: Key[Array, ""], dtype: jnp.dtype | None = None) -> Weights:
         """Weights at birth, drawn from one key, in JAX's default format (float32 unless it runs in 64 bit).
@@ -67,12 +79,17 @@ class Circuit:
                 'with jax.enable_x64(True): circuit.init(key), or train(..., precision="float64")',
             )
         k_cortex, k_readout, k_cerebellum = jax.random.split(key, 3)
-        n_state = cortical.n_state(self.cortex)
+        s_0 = self.initial_state.init(self.cortex, jax.random.fold_in(k_cortex, INITIAL_STATE), dtype)
         return Weights(
-            cortex=cortical.init(self.cortex, k_cortex, dtype),
+            cortex=cortical.init(self.cortex, k_cortex, dtype)._replace(s_0=s_0),
             readout=self.readout.init(k_readout, self.cortex.n_units, dtype),
-            cerebellum=self.cerebellum and self.cerebellum.init(k_cerebellum, n_state, dtype),
+            cerebellum=self.cerebellum and self._init_predictor(self.cerebellum, k_cerebellum, dtype),
         )
+
+    def _init_predictor(self, predictor: Predictor, key: Key[Array, ""], dtype: jnp.dtype) -> PyTree:
+        n_state = cortical.n_state(self.cortex)
+        n_fibres = n_state + self.cortex.n_inputs if predictor.reads_input else n_state
+        return predictor.init(key, n_fibres, n_state, dtype)
 
     def project(self, weights: Weights) -> Weights:
         """Weights with absent synapses at exactly zero; applied after every update, whatever the optimiser."""
@@ -81,8 +98,10 @@ class Circuit:
         return weights._replace(cerebellum=self.cerebellum.project(weights.cerebellum))
 
     def plastic(self, weights: Weights) -> PyTree:
-        """A tree of bools: which weights learn."""
+        """A tree of bools: which weights learn. An initial state that is not learnt is held, whatever its gradient."""
         learns = jax.tree.map(lambda _: True, weights)
+        s_0 = jax.tree.map(lambda _: self.initial_state.learned, weights.cortex.s_0)
+        learns = learns._replace(cortex=learns.cortex._replace(s_0=s_0))
         if self.cerebellum is None:
             return learns
         return learns._replace(cerebellum=self.cerebellum.plastic(weights.cerebellum))
@@ -99,9 +118,13 @@ class Circuit:
             )
         return self.cerebellum
 
-    def predict(self, theta: PyTree, s: cortical.State) -> cortical.State:
-        """ĝ = g(s; θ), by state component."""
-        prediction = self.predictor().predict(theta, jnp.concatenate(s))
+    def mossy_fibres(self, s: cortical.State, x: Float[Array, "inputs *batch"]) -> Float[Array, "fibres *batch"]:
+        """[s; x]: all of the state and, where the predictor reads it, the input of the same step."""
+        return jnp.concatenate((*s, x) if self.predictor().reads_input else s)
+
+    def predict(self, theta: PyTree, s: cortical.State, x: Float[Array, "inputs *batch"]) -> cortical.State:
+        """ĝ = g(s; θ) or g(s, x; θ), by state component."""
+        prediction = self.predictor().predict(theta, self.mossy_fibres(s, x))
         return tuple(jnp.split(prediction, self.cortex.n_components))
 
     def check(self, trials: Trials) -> None:
@@ -114,13 +137,39 @@ class Circuit:
         return trajectory, self.readout.outputs(weights.readout, target_rates(trajectory, trials))
 
     def loss(self, weights: Weights, trials: Trials) -> Float[Array, ""]:
-        """Σ over targets of mask · ℓ, mean over trials."""
-        return self.mean_loss(self.run(weights, trials)[1], trials)
+        """Σ over targets of mask · ℓ, mean over trials, with the cost of rates and weights."""
+        return self.outcome(weights, trials).loss
+
+    def outcome(self, weights: Weights, trials: Trials) -> Outcome:
+        """Loss (with the cost of rates and weights) and accuracy of trials."""
+        trajectory, outputs = self.run(weights, trials)
+        loss = self.regularized(self.mean_loss(outputs, trials), weights, trajectory.s_t[0], trials.steps_left())
+        return Outcome(loss, accuracy(self.readout, outputs, trials))
 
     def mean_loss(self, outputs: Float[Array, "outputs target batch"], trials: Trials) -> Float[Array, ""]:
-        """The loss of outputs already computed."""
+        """The task's loss of outputs already computed, without the cost of rates and weights."""
         losses = self.readout.loss_value(outputs, trials.targets_first())
         return (losses * trials.weights()).sum() / trials.n_trials
+
+    def regularized(
+        self,
+        loss: Float[Array, ""],
+        weights: Weights,
+        h_t: Float[Array, "*time units batch"],
+        left_t: Int[Array, "*time batch"],
+    ) -> Float[Array, ""]:
+        """A loss of one step or of whole trials with the cost of their rates, and of the weights at each step."""
+        synapses = (weights.cortex.w_in, weights.cortex.w_rec, weights.readout.w)
+        return self.regularization.add_loss(loss, h_t, synapses, left_t)
+
+    def regularized_gradient(self, gradient: Weights, weights: Weights, left_t: Int[Array, "*time batch"]) -> Weights:
+        """A gradient of one step or of whole trials with the pull of W_in, W_rec and W_out towards zero."""
+        add = partial(self.regularization.add_gradient, left_t=left_t)
+        (cortex, readout, _), (to_cortex, to_readout, _) = weights, gradient
+        return gradient._replace(
+            cortex=to_cortex._replace(w_in=add(to_cortex.w_in, cortex.w_in), w_rec=add(to_cortex.w_rec, cortex.w_rec)),
+            readout=to_readout._replace(w=add(to_readout.w, readout.w)),
+        )
 
 
 def target_rates(trajectory: Trajectory, trials: Trials) -> Float[Array, "units target batch"]:

@@ -24,11 +24,15 @@ Gates = tuple[Float[Array, "units *#batch"], ...]
 
 
 class CorticalWeights(NamedTuple):
-    """W_in, W_rec and b of all gates; gate k owns rows k·units to (k + 1)·units."""
+    """W_in, W_rec and b of all gates, and the initial state; gate k owns rows k·units to (k + 1)·units.
+
+    `s_0` is None in a circuit that starts from zero for life.
+    """
 
     w_in: Float[Array, "drives inputs"]
     w_rec: Float[Array, "drives units"]
     b: Float[Array, " drives"]
+    s_0: State | None = None
 
 
 @runtime_checkable
@@ -163,9 +167,13 @@ def init(cortex: Cortex, key: Key[Array, ""], dtype: jnp.dtype) -> CorticalWeigh
     )
 
 
-def initial_state(cortex: Cortex, batch: tuple[int, ...], dtype: jnp.dtype) -> State:
-    """s₀ = 0."""
-    return (jnp.zeros((cortex.n_units, *batch), dtype),) * cortex.n_components
+def initial_state(cortex: Cortex, weights: CorticalWeights, batch: tuple[int, ...], dtype: jnp.dtype) -> State:
+    """s₀, the same for every trial; zero where the weights hold none."""
+    shape = (cortex.n_units, *batch)
+    if weights.s_0 is None:
+        return (jnp.zeros(shape, dtype),) * cortex.n_components
+    ones = (1,) * len(batch)
+    return tuple(jnp.broadcast_to(c.reshape(-1, *ones).astype(dtype), shape) for c in weights.s_0)
 
 
 def split(cortex: Cortex, a: Float[Array, "drives *batch"]) -> Gates:
@@ -194,7 +202,7 @@ class Trajectory(NamedTuple):
 
 
 def run(cortex: Cortex, weights: CorticalWeights, inputs: Float[Array, "time inputs batch"]) -> Trajectory:
-    """All states of a batch of trials, from s₀ = 0."""
+    """All states of a batch of trials, from s₀ on."""
     drives = jnp.einsum("di,tib->tdb", weights.w_in, inputs) + weights.b[:, None]
 
     def advance(
@@ -204,7 +212,7 @@ def run(cortex: Cortex, weights: CorticalWeights, inputs: Float[Array, "time inp
         s_t = cortex.combine(s_tm1, split(cortex, a_t))
         return s_t, (s_tm1, s_t, a_t)
 
-    s_0 = initial_state(cortex, inputs.shape[2:], inputs.dtype)
+    s_0 = initial_state(cortex, weights, inputs.shape[2:], inputs.dtype)
     return Trajectory(*jax.lax.scan(advance, s_0, drives)[1])
 
 
@@ -248,6 +256,11 @@ def weight_gradient(
         w_rec=jnp.concatenate([outer(c, h_tm1) for c in drives]),
         b=jnp.concatenate([c.sum((0, 2)) for c in drives]),
     )
+
+
+def initial_state_gradient(weights: CorticalWeights, credit_0: State) -> State | None:
+    """Credit on s₀ summed over trials, for all share it, docs/theory.md (17); None where the weights hold no s₀."""
+    return None if weights.s_0 is None else tuple(c.sum(-1) for c in credit_0)
 
 
 def jacobian(

@@ -67,6 +67,10 @@ class OnlineCredit(Protocol):
     """A credit that is known as the trial runs."""
 
     @property
+    def predicting(self) -> bool:
+        """Whether it reads the cerebellum."""
+
+    @property
     def decay(self) -> Scalar:
         """γλ, the decay of the predictor's trace."""
 

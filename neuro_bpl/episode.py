@@ -18,7 +18,8 @@ StateInTime = tuple[Float[Array, "time units #batch"], ...]
 class Episode(NamedTuple):
     """What happened, what it cost, and what the cerebellum predicted.
 
-    `errors` is lₜ on the rates, already divided by the number of trials. `predictions` is ĝₜ by state component, zero
+    `loss` holds the cost of rates and weights, and `errors` is lₜ on the rates with its share of that cost, divided by
+    the number of trials. `readout_gradient` is the task's alone. `predictions` is ĝₜ by state component, zero
     from each trial's last step on, and zero throughout where no prediction was asked for.
     """
 
@@ -51,8 +52,10 @@ def play(circuit: Circuit, weights: Weights, trials: Trials, predicting: bool) -
     errors = jnp.moveaxis(on_targets, 1, 0)
     if trials.at_last_step:
         errors = jnp.where(steps_left[:, None] == 0, errors, 0)
+    loss = circuit.regularized(loss, weights, trajectory.s_t[0], steps_left)
+    errors = circuit.regularization.add_error(errors, trajectory.s_t[0], steps_left)
     if predicting:
-        predictions = predict(circuit, weights.cerebellum, trajectory, steps_left)
+        predictions = predict(circuit, weights.cerebellum, trajectory, inputs, steps_left)
     else:
         predictions = (jnp.zeros((inputs.shape[0], circuit.cortex.n_units, 1), inputs.dtype),)
         predictions *= circuit.cortex.n_components
@@ -60,10 +63,14 @@ def play(circuit: Circuit, weights: Weights, trials: Trials, predicting: bool) -
 
 
 def predict(
-    circuit: Circuit, theta: PyTree, trajectory: Trajectory, steps_left: Int[Array, "time batch"]
+    circuit: Circuit,
+    theta: PyTree,
+    trajectory: Trajectory,
+    inputs: Float[Array, "time inputs batch"],
+    steps_left: Int[Array, "time batch"],
 ) -> StateInTime:
     """ĝₜ at every step; ĝ = 0 from each trial's last step on."""
-    predictions = circuit.predict(theta, _features_first(trajectory.s_t))
+    predictions = circuit.predict(theta, _features_first(trajectory.s_t), jnp.moveaxis(inputs, 1, 0))
     return tuple(jnp.where(steps_left[:, None] > 0, jnp.moveaxis(g, 0, 1), 0) for g in predictions)
 
 
@@ -71,7 +78,7 @@ def prediction_gradient(circuit: Circuit, theta: PyTree, episode: Episode, error
     """−⟨Σₜ (G^λₜ − ĝₜ) ∂ĝₜ/∂θ⟩ over trials: minus the update direction of docs/theory.md (8)."""
 
     def predictions(theta: PyTree) -> State:
-        return circuit.predict(theta, _features_first(episode.trajectory.s_t))
+        return circuit.predict(theta, _features_first(episode.trajectory.s_t), jnp.moveaxis(episode.inputs, 1, 0))
 
     n_trials = episode.inputs.shape[-1]
     cotangent = tuple(-jnp.moveaxis(error, 1, 0) / n_trials for error in errors)
@@ -79,7 +86,7 @@ def prediction_gradient(circuit: Circuit, theta: PyTree, episode: Episode, error
 
 
 def cortical_gradient(drives: Gates, episode: Episode) -> CorticalWeights:
-    """Σₜ cₜ ∂sₜ/∂W|_{sₜ₋₁ held} from the credit on the drives, cₜ ∂sₜ/∂uₜ."""
+    """Σₜ cₜ ∂sₜ/∂W|_{sₜ₋₁ held} from the credit on the drives, cₜ ∂sₜ/∂uₜ; without that of s₀."""
     return cortical.weight_gradient(drives, episode.trajectory.s_tm1[0], episode.inputs)
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from neuro_bpl.circuit import Circuit
+from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import State
 from neuro_bpl.metrics import Outcome, accuracy
 from neuro_bpl.readout import ReadoutWeights
@@ -29,9 +29,12 @@ def moments(trials: Trials) -> Moment:
 
 
 def immediate_error(
-    circuit: Circuit, readout: ReadoutWeights, s_t: State, moment: Moment
+    circuit: Circuit, weights: Weights, s_t: State, moment: Moment
 ) -> tuple[Float[Array, ""], Float[Array, "outputs batch"], Float[Array, "units batch"], ReadoutWeights]:
-    """ℓₜ (mean over trials), yₜ, lₜ = ∂ℓₜ/∂hₜ and ∂ℓₜ/∂W_out of one step."""
+    """ℓₜ (mean over trials), yₜ, lₜ = ∂ℓₜ/∂hₜ and ∂ℓₜ/∂W_out of one step.
+
+    ℓₜ and lₜ hold the cost of rates and weights; the readout's gradient is the task's alone.
+    """
 
     def cost(
         readout: ReadoutWeights, h_t: Float[Array, "units batch"]
@@ -40,7 +43,9 @@ def immediate_error(
         losses = circuit.readout.loss_value(y_t, moment.target_t) * moment.weight_t
         return losses.sum() / losses.size, y_t
 
-    (loss, y_t), (gradient, error_t) = jax.value_and_grad(cost, (0, 1), has_aux=True)(readout, s_t[0])
+    (loss, y_t), (gradient, error_t) = jax.value_and_grad(cost, (0, 1), has_aux=True)(weights.readout, s_t[0])
+    loss = circuit.regularized(loss, weights, s_t[0], moment.left_t)
+    error_t = circuit.regularization.add_error(error_t, s_t[0], moment.left_t)
     return loss, y_t, error_t, gradient
 
 

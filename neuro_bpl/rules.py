@@ -6,31 +6,22 @@ backward view) and when weights change (per trial or per step) are arguments of 
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float
 
 from neuro_bpl import cortex as cortical
-from neuro_bpl import td
+from neuro_bpl import online
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import State
-from neuro_bpl.credit import Credit, Exact, ImmediateError, OnlineCredit, Predicted, StepCredit
+from neuro_bpl.credit import Credit, Exact, ImmediateError, OnlineCredit, Predicted
 from neuro_bpl.episode import cortical_gradient, play, prediction_gradient
 from neuro_bpl.metrics import Outcome, accuracy
-from neuro_bpl.moment import Moment, immediate_error, moments, online_outcome
+from neuro_bpl.moment import Moment
+from neuro_bpl.online import OnlineState
 from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.traces import CorticalStep, Immediate, Leaky, Trace
+from neuro_bpl.traces import Immediate, Leaky, Trace
 from neuro_bpl.trials import Trials
-
-
-class OnlineState(NamedTuple):
-    """What a rule carries from step to step: the cortical state, and the traces of cortex and predictor."""
-
-    s: State
-    cortical_trace: PyTree
-    predictor_trace: PyTree
 
 
 @partial(
@@ -119,7 +110,8 @@ class LearningRule:
         """Gradient of the mean-over-trials loss for cortex, readout and predictor, weights held during the trial.
 
         The one door through which rules are compared: with each other, with BPTT, with other implementations. The
-        predictor's part is minus its update direction; it is zero where the rule does not use a predictor.
+        predictor's part is minus its update direction; it is zero where the rule does not use a predictor. The initial
+        state has a gradient whether or not it learns; one that does not is held by the optimisers.
 
         Parameters
         ----------
@@ -146,47 +138,26 @@ class LearningRule:
         """`gradients`, and how the trials went."""
         circuit.check(trials)
         if self.view == "backward":
-            return self._backward(circuit, weights, trials)
+            return online.learn(self.trace, self._online(), circuit, weights, trials)
         return self._forward(circuit, weights, trials)
 
     def _forward(self, circuit: Circuit, weights: Weights, trials: Trials) -> tuple[Weights, Outcome]:
         episode = play(circuit, weights, trials, self.credit.predicting)
         credit = self.credit.assign(circuit, weights, episode)
-        drives = self.trace.drives(circuit, weights, episode, credit)
+        drives, credit_0 = self.trace.drives(circuit, weights, episode, credit)
+        s_0 = cortical.initial_state_gradient(weights.cortex, credit_0)
+        cortex = cortical_gradient(drives, episode)._replace(s_0=s_0)
         if credit.prediction_errors is None:
             theta = jax.tree.map(jnp.zeros_like, weights.cerebellum)
         else:
             theta = prediction_gradient(circuit, weights.cerebellum, episode, credit.prediction_errors)
-        gradient = Weights(cortical_gradient(drives, episode), episode.readout_gradient, theta)
+        gradient = Weights(cortex, episode.readout_gradient, theta)
+        gradient = circuit.regularized_gradient(gradient, weights, episode.steps_left)
         return gradient, Outcome(episode.loss, accuracy(circuit.readout, episode.outputs, trials))
-
-    def _backward(self, circuit: Circuit, weights: Weights, trials: Trials) -> tuple[Weights, Outcome]:
-        """The sum of all `step` gradients."""
-
-        def advance(
-            carry: tuple[OnlineState, Weights], moment: Moment
-        ) -> tuple[tuple[OnlineState, Weights], tuple[Array, Array]]:
-            state, total = carry
-            state, gradient, loss, y_t = self.step(circuit, weights, state, moment)
-            return (state, jax.tree.map(jnp.add, total, gradient)), (loss, y_t)
-
-        nothing = jax.tree.map(jnp.zeros_like, weights)
-        carry = (self.init(circuit, weights, trials.n_trials), nothing)
-        (_, gradient), (losses, outputs) = jax.lax.scan(advance, carry, moments(trials))
-        return gradient, online_outcome(circuit, trials, losses, outputs)
 
     def init(self, circuit: Circuit, weights: Weights, n_trials: int) -> OnlineState:
         """State before the first step of a batch of trials."""
-        dtype = weights.cortex.b.dtype
-        n_state = cortical.n_state(circuit.cortex)
-        trace: PyTree = ()
-        if self.credit.predicting:
-            trace = td.no_trace(circuit.predictor(), weights.cerebellum, n_trials, n_state)
-        return OnlineState(
-            s=cortical.initial_state(circuit.cortex, (n_trials,), dtype),
-            cortical_trace=self.trace.init(circuit.cortex, n_trials, dtype),
-            predictor_trace=trace,
-        )
+        return online.init(self.trace, self._online(), circuit, weights, n_trials)
 
     def step(
         self, circuit: Circuit, weights: Weights, state: OnlineState, moment: Moment
@@ -198,18 +169,7 @@ class LearningRule:
         state, gradient, loss, outputs
             The state after the step, the step's share of the gradient, its loss (mean over trials), and yₜ.
         """
-        cortex, s_tm1 = circuit.cortex, state.s
-        a_t = cortical.activation(cortex, weights.cortex, s_tm1, moment.x_t)
-        s_t = cortex.combine(s_tm1, cortical.split(cortex, a_t))
-        loss, y_t, error_t, readout_gradient = immediate_error(circuit, weights.readout, s_t, moment)
-        credit = self._step_credit(circuit, weights, s_t, error_t, moment)
-        now = CorticalStep(s_tm1, a_t, moment.x_t)
-        cortical_trace, cortical_share = self.trace.step(cortex, weights.cortex, state.cortical_trace, now, credit)
-        predictor_trace, theta_share = self._predictor_step(
-            circuit, weights, state.predictor_trace, now, s_t, credit.bootstrap_t, moment.left_t
-        )
-        gradient = Weights(cortical_share, readout_gradient, theta_share)
-        return OnlineState(s_t, cortical_trace, predictor_trace), gradient, loss, y_t
+        return online.step(self.trace, self._online(), circuit, weights, state, moment)
 
     def _online(self) -> OnlineCredit:
         if isinstance(self.credit, OnlineCredit):
@@ -221,40 +181,6 @@ class LearningRule:
             "the true future gradient is known only when the trial is over",
             'bp_lambda(view="backward")',
         )
-
-    def _step_credit(
-        self, circuit: Circuit, weights: Weights, s_t: State, error_t: Float[Array, "units batch"], moment: Moment
-    ) -> StepCredit:
-        """The credit of a step, with ĝₜ = 0 from the trial's last step on."""
-        prediction_t = jax.tree.map(jnp.zeros_like, s_t)
-        if self.credit.predicting:
-            predicted_t = circuit.predict(weights.cerebellum, s_t)
-            prediction_t = jax.tree.map(lambda g: jnp.where(moment.left_t > 0, g, 0), predicted_t)
-        return self._online().now(error_t, prediction_t)
-
-    def _predictor_step(
-        self,
-        circuit: Circuit,
-        weights: Weights,
-        trace_tm1: PyTree,
-        now: CorticalStep,
-        s_t: State,
-        bootstrap_t: State,
-        left_t: Int[Array, " batch"],
-    ) -> tuple[PyTree, PyTree]:
-        """eₜ, and the share −δₜ₋₁ eₜ₋₁ of the gradient; both terms of δ use the present θ."""
-        theta = weights.cerebellum
-        if not self.credit.predicting:
-            return trace_tm1, jax.tree.map(jnp.zeros_like, theta)
-        cortex, predictor = circuit.cortex, circuit.predictor()
-        prediction_tm1 = circuit.predict(theta, now.s_tm1)
-        prediction_tm1 = jax.tree.map(lambda g: jnp.where(left_t >= 0, g, 0), prediction_tm1)
-        error = td.td_error(cortex, weights.cortex, now.s_tm1, now.a_t, bootstrap_t, prediction_tm1)
-        share = td.trace_gradient(predictor, theta, jnp.concatenate(error), trace_tm1)
-        jacobians = jax.vmap(partial(cortical.jacobian, cortex, weights.cortex), in_axes=-1)(now.s_tm1, now.x_t)
-        slopes = jax.vmap(partial(td.predictor_slope, predictor, theta), in_axes=-1)(jnp.concatenate(s_t))
-        decay = self._online().decay
-        return jax.vmap(td.predictor_trace, (0, 0, 0, None))(trace_tm1, jacobians, slopes, decay), share
 
 
 def _credit_name(credit: Credit) -> str:

@@ -74,10 +74,10 @@ def predictor_trace(
     return jax.tree.map(lambda e, d: decay * jnp.tensordot(jacobian_t, e, 1) + d, trace_tm1, slope_t)
 
 
-def predictor_slope(predictor: Predictor, theta: PyTree, s_t: Float[Array, " state"]) -> list[Array]:
+def predictor_slope(predictor: Predictor, theta: PyTree, fibres_t: Float[Array, " fibres"]) -> list[Array]:
     """∂ĝₜ/∂θ of one trial for each array of θ that learns, the predicted gradient's axis first."""
     free = [w for w, learns in _with_plasticity(predictor, theta) if learns]
-    return jax.jacrev(lambda free: predictor.predict(_merge(predictor, theta, free), s_t))(free)
+    return jax.jacrev(lambda free: predictor.predict(_merge(predictor, theta, free), fibres_t))(free)
 
 
 def no_trace(predictor: Predictor, theta: PyTree, n_trials: int, n_state: int) -> list[Array]:

@@ -21,17 +21,30 @@ class LSTM(NamedTuple):
 
 
 class Linear(NamedTuple):
-    """g = w s + b; theta = (w, b)."""
+    """g = w s + b; theta = (w, b). With `reads_input`, [s; x] stands for s."""
+
+    reads_input: bool = False
 
 
 class Granular(NamedTuple):
     """g = w_out relu((mask * w_in) s + b_in) + b_out; theta = (mask, w_in, b_in, w_out, b_out)."""
 
     plasticity: str
+    reads_input: bool = False
+
+
+class Penalty(NamedTuple):
+    """Every step adds 1/2 rates |h|^2 + 1/2 weights (|w_in|^2 + |w_rec|^2 + |w_out|^2) to the loss."""
+
+    rates: float = 0.0
+    weights: float = 0.0
+
+
+NO_PENALTY = Penalty()
 
 
 class Rule(NamedTuple):
-    """One learning rule; `transposed` and `doubled` are mistakes, for negative controls."""
+    """One learning rule; `transposed`, `doubled` and `input_delay` are mistakes, for negative controls."""
 
     kind: str  # "bptt", "tbptt", "dni", "bp_lambda", "immediate_error"
     window: int = 1
@@ -42,14 +55,16 @@ class Rule(NamedTuple):
     view: str = "forward"
     transposed: bool = False
     doubled: bool = False
+    input_delay: int = 0
 
 
 class Weights(NamedTuple):
-    """All weights as arrays; theta is a tuple of arrays."""
+    """All weights as arrays; theta is a tuple of arrays, s_0 a tuple of state components, or None for zero."""
 
     w_in: np.ndarray
     w_rec: np.ndarray
     b: np.ndarray
+    s_0: tuple | None
     w_out: np.ndarray
     b_out: np.ndarray
     theta: tuple
@@ -65,9 +80,10 @@ class Step(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """One trial: lists over t = 0..T of states, Jacobians, immediate weight tensors, immediate errors."""
+    """One trial: lists over t = 0..T of inputs, states, Jacobians, immediate weight tensors, immediate errors."""
 
     T: int
+    x: list
     s: list
     J: list
     D: list
@@ -158,13 +174,35 @@ def loss_and_slope(loss, y, target):
     raise KeyError(loss)
 
 
-def run_trial(cell, loss, weights, inputs, targets, mask, T, scale):
+def initial_state(cell, weights):
+    """s_0 as one vector."""
+    n = weights.w_rec.shape[1]
+    if weights.s_0 is None:
+        return np.zeros(2 * n if isinstance(cell, LSTM) else n)
+    return np.concatenate(weights.s_0)
+
+
+def components(cell, weights, s):
+    """A vector as a tuple of state components; None where the weights hold no initial state."""
+    n = weights.w_rec.shape[1]
+    if weights.s_0 is None:
+        return None
+    return (s[:n], s[n:]) if isinstance(cell, LSTM) else (s,)
+
+
+def weight_cost(penalty, weights):
+    """What the weights cost at one step of one trial."""
+    return 0.5 * penalty.weights * sum(np.sum(w**2) for w in (weights.w_in, weights.w_rec, weights.w_out))
+
+
+def run_trial(cell, loss, weights, inputs, targets, mask, T, scale, penalty):
     """Forward pass of one trial of T steps; losses are multiplied by `scale` (one over the number of trials)."""
     n = weights.w_rec.shape[1]
     n_state = 2 * n if isinstance(cell, LSTM) else n
     trial = Trial(
         T=T,
-        s=[np.zeros(n_state)],
+        x=[np.zeros(inputs.shape[1]), *inputs],
+        s=[initial_state(cell, weights)],
         J=[None],
         D=[None],
         M=[None],
@@ -190,12 +228,16 @@ def run_trial(cell, loss, weights, inputs, targets, mask, T, scale):
             l_t[:n] = slope @ weights.w_out
             trial.d_w_out[:] += np.outer(slope, h)
             trial.d_b_out[:] += slope
+        total += scale * (0.5 * penalty.rates * np.sum(step.s[:n] ** 2) + weight_cost(penalty, weights))
+        l_t[:n] += scale * penalty.rates * step.s[:n]
+        trial.d_w_out[:] += scale * penalty.weights * weights.w_out
         trial.l.append(l_t)
     return trial._replace(loss=total)
 
 
-def predict(predictor, theta, s):
+def predict(predictor, theta, s, x):
     """The prediction of one state."""
+    s = np.concatenate([s, x]) if predictor.reads_input else s
     if isinstance(predictor, Linear):
         w, b = theta
         return w @ s + b
@@ -203,11 +245,12 @@ def predict(predictor, theta, s):
     return w_out @ np.maximum((mask * w_in) @ s + b_in, 0) + b_out
 
 
-def predictor_slopes(predictor, theta, s):
+def predictor_slopes(predictor, theta, s, x):
     """d prediction / d theta, one tensor for each array of theta, the prediction's axis first."""
     n = len(s)
+    s = np.concatenate([s, x]) if predictor.reads_input else s
     if isinstance(predictor, Linear):
-        d_w, d_b = np.zeros((n, n, n)), np.zeros((n, n))
+        d_w, d_b = np.zeros((n, n, len(s))), np.zeros((n, n))
         for i in range(n):
             d_w[i, i] = s
             d_b[i, i] = 1.0
@@ -215,7 +258,7 @@ def predictor_slopes(predictor, theta, s):
     mask, w_in, b_in, w_out, _ = theta
     m = len(b_in)
     drive = (mask * w_in) @ s + b_in
-    d_mask, d_w_in, d_b_in = np.zeros((n, m, n)), np.zeros((n, m, n)), np.zeros((n, m))
+    d_mask, d_w_in, d_b_in = np.zeros((n, m, len(s))), np.zeros((n, m, len(s))), np.zeros((n, m))
     d_w_out, d_b_out = np.zeros((n, n, m)), np.zeros((n, n))
     for i in range(n):
         d_w_out[i, i] = np.maximum(drive, 0)
@@ -256,19 +299,24 @@ def windowed_future(trial, n, at_end):
 
 
 def immediate_gradient(trial, F):
-    """Sum over t of (l_t + F_t) ds_t/dW with s_{t-1} held."""
+    """Sum over t of (l_t + F_t) ds_t/dW with s_{t-1} held, and (l_1 + F_1) J_1 for s_0."""
     total = np.zeros_like(trial.M[1][0])
     for t in range(1, trial.T + 1):
         total += np.einsum("s,sdp->dp", trial.l[t] + F[t], trial.M[t])
-    return total
+    return total, (trial.l[1] + F[1]) @ trial.J[1]
 
 
 def leaky_gradient(trial, F, kappa, doubled):
-    """Sum over t of L_t eps_t with eps_t = D_t eps_{t-1} + ds_t/dW; `doubled` takes l_t + F_t for L_t."""
-    eps = np.zeros_like(trial.M[1])
-    total = np.zeros_like(trial.M[1][0])
-    for t in range(1, trial.T + 1):
-        eps = np.einsum("rs,sdp->rdp", trial.D[t], eps) + trial.M[t]
+    """Sum over t of L_t eps_t with eps_t = D_t eps_{t-1} + ds_t/dW; `doubled` takes l_t + F_t for L_t.
+
+    For s_0 the sum begins at t = 0, with eps_0 the identity and nothing added to it later.
+    """
+    eps, eps_of_s_0 = np.zeros_like(trial.M[1]), np.eye(len(trial.s[0]))
+    total, total_of_s_0 = np.zeros_like(trial.M[1][0]), np.zeros_like(trial.s[0])
+    for t in range(trial.T + 1):
+        if t > 0:
+            eps = np.einsum("rs,sdp->rdp", trial.D[t], eps) + trial.M[t]
+            eps_of_s_0 = trial.D[t] @ eps_of_s_0
         L = trial.l[t].copy()
         if doubled:
             L = L + F[t]
@@ -276,7 +324,8 @@ def leaky_gradient(trial, F, kappa, doubled):
             R = trial.J[t + 1] - trial.D[t + 1]
             L = L + kappa * (trial.l[t + 1] + F[t + 1]) @ R
         total += np.einsum("s,sdp->dp", L, eps)
-    return total
+        total_of_s_0 += L @ eps_of_s_0
+    return total, total_of_s_0
 
 
 def forward_view(trial, predictor, theta, g, discount, lambda_):
@@ -286,7 +335,7 @@ def forward_view(trial, predictor, theta, g, discount, lambda_):
     for t in range(trial.T - 1, 0, -1):
         mixed = (1 - lambda_) * g[t + 1] + lambda_ * target
         target = (trial.l[t + 1] + discount * mixed) @ trial.J[t + 1]
-        for k, slope in enumerate(predictor_slopes(predictor, theta, trial.s[t])):
+        for k, slope in enumerate(predictor_slopes(predictor, theta, trial.s[t], trial.x[t])):
             total[k] -= np.tensordot(target - g[t], slope, 1)
     return total
 
@@ -297,7 +346,7 @@ def backward_view(trial, predictor, theta, g, discount, lambda_, transposed):
     e = [np.zeros((len(trial.s[0]), *np.shape(w))) for w in theta]
     for t in range(1, trial.T):
         J = trial.J[t].T if transposed else trial.J[t]
-        slopes = predictor_slopes(predictor, theta, trial.s[t])
+        slopes = predictor_slopes(predictor, theta, trial.s[t], trial.x[t])
         e = [discount * lambda_ * np.tensordot(J, e_k, 1) + slope for e_k, slope in zip(e, slopes, strict=True)]
         delta = (trial.l[t + 1] + discount * g[t + 1]) @ trial.J[t + 1] - g[t]
         for k, e_k in enumerate(e):
@@ -316,13 +365,13 @@ def window_regression(trial, predictor, theta, g, discount, n):
             product = trial.J[k] @ product
             target = target + trial.l[k] @ product
         target = target + discount * g[b] @ product
-        for k, slope in enumerate(predictor_slopes(predictor, theta, trial.s[a])):
+        for k, slope in enumerate(predictor_slopes(predictor, theta, trial.s[a], trial.x[a])):
             total[k] -= np.tensordot(target - g[a], slope, 1)
     return total
 
 
 def trial_gradient(rule, predictor, theta, trial):
-    """Gradients of one trial: cortex (drive, pre) and theta."""
+    """Gradients of one trial: cortex, a pair of (drive, pre) and s_0, and theta."""
     nothing = [np.zeros_like(np.asarray(w)) for w in theta]
     zeros = [np.zeros_like(trial.s[0]) for _ in range(trial.T + 1)]
     if rule.kind in ("bptt", "tbptt", "immediate_error"):
@@ -335,7 +384,8 @@ def trial_gradient(rule, predictor, theta, trial):
         if not rule.leaky:
             return immediate_gradient(trial, F), nothing
         return leaky_gradient(trial, F, 0.0 if rule.kind == "immediate_error" else 1.0, rule.doubled), nothing
-    g = [predict(predictor, theta, s) for s in trial.s]
+    trial = trial._replace(x=[trial.x[0]] * rule.input_delay + trial.x)
+    g = [predict(predictor, theta, s, x) for s, x in zip(trial.s, trial.x, strict=False)]
     g[trial.T] = np.zeros_like(trial.s[0])
     if rule.kind == "dni":
         F = windowed_future(trial, rule.window, [rule.kappa * g_t for g_t in g])
@@ -349,31 +399,37 @@ def trial_gradient(rule, predictor, theta, trial):
     return immediate_gradient(trial, [rule.kappa * g_t for g_t in g]), d_theta
 
 
-def run_batch(cell, loss, weights, inputs, targets, mask=None, lengths=None):
+def run_batch(cell, loss, weights, inputs, targets, mask=None, lengths=None, penalty=NO_PENALTY):
     """All trials of a batch."""
     batch, time = inputs.shape[:2]
     mask = np.ones(targets.shape[:2]) if mask is None else mask
     lengths = [time] * batch if lengths is None else lengths
     return [
-        run_trial(cell, loss, weights, inputs[k], targets[k], mask[k], int(lengths[k]), 1 / batch) for k in range(batch)
+        run_trial(cell, loss, weights, inputs[k], targets[k], mask[k], int(lengths[k]), 1 / batch, penalty)
+        for k in range(batch)
     ]
 
 
-def gradients(rule, cell, loss, predictor, weights, inputs, targets, mask=None, lengths=None):
+def gradients(rule, cell, loss, predictor, weights, inputs, targets, mask=None, lengths=None, penalty=NO_PENALTY):
     """Loss and gradients of a batch; theta's gradient is averaged over trials once more."""
-    trials = run_batch(cell, loss, weights, inputs, targets, mask, lengths)
+    trials = run_batch(cell, loss, weights, inputs, targets, mask, lengths, penalty)
     n_in, n = weights.w_in.shape[1], weights.w_rec.shape[1]
     cortex = np.zeros((len(weights.b), n_in + n + 1))
+    s_0 = np.zeros_like(initial_state(cell, weights))
     theta = [np.zeros_like(np.asarray(w)) for w in weights.theta]
     for trial in trials:
-        d_cortex, d_theta = trial_gradient(rule, predictor, weights.theta, trial)
+        (d_cortex, d_s_0), d_theta = trial_gradient(rule, predictor, weights.theta, trial)
+        decay = penalty.weights * trial.T / len(trials)
         cortex += d_cortex
+        cortex[:, : n_in + n] += decay * np.hstack([weights.w_in, weights.w_rec])
+        s_0 += d_s_0
         for k, d in enumerate(d_theta):
             theta[k] += d / len(trials)
     gradient = Weights(
         w_in=cortex[:, :n_in],
         w_rec=cortex[:, n_in : n_in + n],
         b=cortex[:, -1],
+        s_0=components(cell, weights, s_0),
         w_out=sum(trial.d_w_out for trial in trials),
         b_out=sum(trial.d_b_out for trial in trials),
         theta=tuple(theta),
@@ -381,7 +437,7 @@ def gradients(rule, cell, loss, predictor, weights, inputs, targets, mask=None, 
     return sum(trial.loss for trial in trials), gradient
 
 
-def online_learning(rule, cell, loss, predictor, weights, inputs, targets, rates):
+def online_learning(rule, cell, loss, predictor, weights, inputs, targets, rates, penalty=NO_PENALTY):
     """Weights after one batch of trials in which all weights change at every step, by gradient descent.
 
     Both predictions in a TD error are made with the weights of the step that computes it. `rates` are the learning
@@ -390,40 +446,49 @@ def online_learning(rule, cell, loss, predictor, weights, inputs, targets, rates
     batch, time, n_in = inputs.shape
     n = weights.w_rec.shape[1]
     n_state = 2 * n if isinstance(cell, LSTM) else n
-    states = [np.zeros(n_state) for _ in range(batch)]
+    states = [initial_state(cell, weights) for _ in range(batch)]
+    eps_of_s_0 = [np.eye(n_state) for _ in range(batch)]
     eps = [np.zeros((n_state, len(weights.b), n_in + n + 1)) for _ in range(batch)]
     traces = [[np.zeros((n_state, *np.shape(w))) for w in weights.theta] for _ in range(batch)]
     for t in range(1, time + 1):
         d_cortex = np.zeros((len(weights.b), n_in + n + 1))
-        d_w_out, d_b_out = np.zeros_like(weights.w_out), np.zeros_like(weights.b_out)
+        d_cortex[:, : n_in + n] += penalty.weights * np.hstack([weights.w_in, weights.w_rec])
+        d_s_0 = np.zeros(n_state)
+        d_w_out, d_b_out = penalty.weights * weights.w_out, np.zeros_like(weights.b_out)
         d_theta = [np.zeros_like(np.asarray(w)) for w in weights.theta]
         for k in range(batch):
-            step = cell_step(cell, weights, states[k], inputs[k, t - 1])
+            x, x_before = inputs[k, t - 1], inputs[k, t - 2] if t > 1 else np.zeros(n_in)
+            step = cell_step(cell, weights, states[k], x)
             h = step.s[:n]
             slope = loss_and_slope(loss, weights.w_out @ h + weights.b_out, targets[k, t - 1])[1] / batch
             d_w_out += np.outer(slope, h)
             d_b_out += slope
             l_t = np.zeros(n_state)
-            l_t[:n] = slope @ weights.w_out
-            g_t = predict(predictor, weights.theta, step.s) if t < time else np.zeros(n_state)
-            delta = (l_t + rule.discount * g_t) @ step.J - predict(predictor, weights.theta, states[k])
+            l_t[:n] = slope @ weights.w_out + penalty.rates * h / batch
+            g_t = predict(predictor, weights.theta, step.s, x) if t < time else np.zeros(n_state)
+            delta = (l_t + rule.discount * g_t) @ step.J - predict(predictor, weights.theta, states[k], x_before)
             for j, e in enumerate(traces[k]):
                 d_theta[j] -= np.tensordot(delta, e, 1) / batch
             decay = rule.discount * rule.lambda_
-            slopes = predictor_slopes(predictor, weights.theta, step.s)
+            slopes = predictor_slopes(predictor, weights.theta, step.s, x)
             traces[k] = [decay * np.tensordot(step.J, e, 1) + d for e, d in zip(traces[k], slopes, strict=True)]
             if rule.leaky:
                 late = rule.kappa * (l_t + g_t) @ (step.J - step.D)
                 d_cortex += np.einsum("s,sdp->dp", late, eps[k])
+                d_s_0 += late @ eps_of_s_0[k]
+                eps_of_s_0[k] = step.D @ eps_of_s_0[k]
+                d_s_0 += l_t @ eps_of_s_0[k]
                 eps[k] = np.einsum("rs,sdp->rdp", step.D, eps[k]) + step.M
                 d_cortex += np.einsum("s,sdp->dp", l_t, eps[k])
             else:
                 d_cortex += np.einsum("s,sdp->dp", l_t + rule.kappa * g_t, step.M)
+                d_s_0 += (l_t + rule.kappa * g_t) @ step.J * (t == 1)
             states[k] = step.s
         weights = Weights(
             w_in=weights.w_in - rates[0] * d_cortex[:, :n_in],
             w_rec=weights.w_rec - rates[0] * d_cortex[:, n_in : n_in + n],
             b=weights.b - rates[0] * d_cortex[:, -1],
+            s_0=components(cell, weights, initial_state(cell, weights) - rates[0] * d_s_0),
             w_out=weights.w_out - rates[1] * d_w_out,
             b_out=weights.b_out - rates[1] * d_b_out,
             theta=tuple(np.asarray(w) - rates[2] * d for w, d in zip(weights.theta, d_theta, strict=True)),

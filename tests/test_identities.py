@@ -140,7 +140,9 @@ class Table(NamedTuple):
 class TablePredictor:
     """Recalls the gradient of the remembered state that is nearest; its predictions can be exact."""
 
-    def init(self, key, n_state, dtype):
+    reads_input = False
+
+    def init(self, key, n_fibres, n_state, dtype):
         return Table(jnp.zeros((1, n_state), dtype), jnp.zeros((1, n_state), dtype))
 
     def predict(self, theta, s):
@@ -158,7 +160,7 @@ def true_futures(circuit, weights, trials):
     """States (time · trial, state) and ∂(loss of later steps)/∂s, from perturbations of each state."""
 
     def loss(perturbations, first_step):
-        total, s = 0.0, cortical.initial_state(circuit.cortex, (trials.n_trials,), trials.inputs.dtype)
+        total, s = 0.0, cortical.initial_state(circuit.cortex, weights.cortex, (trials.n_trials,), trials.inputs.dtype)
         states = []
         for t in range(trials.n_steps):
             s = cortical.step(circuit.cortex, weights.cortex, s, trials.inputs[:, t].T)
@@ -251,10 +253,10 @@ def test_a_leaky_trace_with_the_whole_future_counts_the_leak_twice():
     (future,) = nb.Exact().assign(circuit, weights, episode).future
     nothing = (jnp.zeros_like(future),)
     whole = episode._replace(errors=episode.errors + future)
-    doubled = nb.Leaky().drives(circuit, weights, whole, Assignment(nothing, nothing, None))
+    doubled, _ = nb.Leaky().drives(circuit, weights, whole, Assignment(nothing, nothing, None))
     exact = gradients(nb.bptt(), weights, trials).cortex
     assert relative_error(cortical_gradient(doubled, episode), exact) > 0.1
-    once = nb.Immediate().drives(circuit, weights, whole, Assignment(nothing, nothing, None))
+    once, _ = nb.Immediate().drives(circuit, weights, whole, Assignment(nothing, nothing, None))
     assert relative_error(cortical_gradient(once, episode), exact) <= 1e-12
 
 

@@ -1,8 +1,10 @@
 """Does the predicted gradient point along the true one?  Cosine of ĝₜ with Gₜ over the trial and over learning.
 
-Reads a run that recorded `gradient_alignment`, writes a figure (PNG and SVG) and prints the mean cosine.
+Reads a run that recorded `gradient_alignment` for one rule, several, or several λ; writes a figure (PNG and SVG); prints
+the mean cosine at the end and the paired differences between rules.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +15,15 @@ import neuro_bpl as nb
 from neuro_bpl import cli, figures
 from neuro_bpl.parameters import field, refusal
 
+COLOURS = "cividis"
+
 
 @dataclass(frozen=True)
 class Parameters:
     """What to read and where to draw."""
 
-    run: str = field("data/runs/sequential_digits.zarr", "run to read")
+    run: str = field("data/runs/target_reaching", "run to read")
+    select: tuple[str, ...] = field((), "values of further parameters of a sweep: kappa=0.3")
     output: str = field("data/figures/gradient_alignment", "figure, without suffix; an older one there is replaced")
 
 
@@ -29,50 +34,50 @@ def over_learning(alignment: xr.DataArray) -> xr.DataArray:
 
 @figures.styled
 def draw(alignment: xr.DataArray) -> Figure:
-    """Over learning on the left; over the trial, early, midway and late, on the right."""
-    figure, (learning, trial) = figures.panels(6.6, 2.8, 2)
-    for rule in alignment.rule.values:
-        figures.line_with_spread(learning, over_learning(alignment.sel(rule=rule)), "update", str(rule))
-    learning.set(xlabel="update", ylabel="cosine of ĝ with G", title="Over learning: mean ± SD over seeds")
-    moments = alignment.isel(update=slice(1, None), time=slice(None, -1))
-    chosen = np.unique(np.linspace(0, moments.sizes["update"] - 1, 3).round().astype(int))
-    rule = str(alignment.rule.values[0])
-    for shade, at in zip((1.0, 0.6, 0.3), chosen, strict=False):
-        values = moments.sel(rule=rule).isel(update=at)
-        label = f"{rule} after {int(values.update)} updates"
-        style = {"color": figures.look(rule)["color"], "alpha": shade, "markersize": 3, "linewidth": 1.2}
-        trial.errorbar(values.time, values.mean("seed"), values.std("seed"), fmt="o-", label=label, capsize=2, **style)
-    trial.set(xlabel="step of the trial t", title="Over the trial")
-    for axes in (learning, trial):
-        axes.axhline(0, color="0.6", linewidth=0.8)
-    low, high = min(a.get_ylim()[0] for a in (learning, trial)), max(a.get_ylim()[1] for a in (learning, trial))
-    for axes in (learning, trial):
-        axes.set_ylim(max(low, -1), min(high, 1.05))
-    learning.legend(loc="upper right")
-    figure.legend(*trial.get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=7)
+    """Over learning on the left; by step of the trial and update, one map a rule, on the right."""
+    rules = [str(rule) for rule in alignment.rule.values]
+    figure, (learning, *maps) = figures.panels(2.6 + 1.6 * len(rules), 2.6, 1 + len(rules), [1.6, *[1] * len(rules)])
+    for rule in rules:
+        figures.line_with_spread(learning, over_learning(alignment.sel(rule=rule)), "update", rule)
+    learning.axhline(0, color="0.6", linewidth=0.8)
+    learning.set(xlabel="update", ylabel="cosine of ĝ with G", title="Mean ± SD over seeds")
+    learning.legend(loc="best")
+    known = alignment.isel(time=slice(None, -1)).dropna("update", how="all")
+    mean = known.mean("seed")
+    limits = (min(0.0, float(mean.min())), max(float(mean.max()), 0.1))
+    for axes, rule in zip(maps, rules, strict=True):
+        mesh = figures.map_over_learning(axes, known.sel(rule=rule), limits, COLOURS)
+        axes.set(title=rule, xlabel="step of the trial t", ylabel="update" if axes is maps[0] else "")
+    figure.colorbar(mesh, ax=maps, label="cosine of ĝ with G", shrink=0.9)
     return figure
+
+
+def report(alignment: xr.DataArray) -> None:
+    """Print the cosine of every rule after the last update, and paired differences between rules."""
+    final = over_learning(alignment).isel(update=-1)
+    for rule in final.rule.values:
+        values = final.sel(rule=rule).values
+        print(f"{rule}: cosine {cli.mean_and_spread(values, 2)} over {len(values)} seeds, {int(final.update)} updates")
+    if final.sizes["seed"] > 1:
+        for low, high in itertools.pairwise(final.rule.values):
+            gap, start, end = figures.interval95((final.sel(rule=high) - final.sel(rule=low)).values)
+            print(f"{high} − {low}: {gap:+.2f}, 95 % interval [{start:+.2f}, {end:+.2f}], paired by seed")
 
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = nb.open_run(p.run)
+    run = figures.selected(nb.open_run(p.run), p.select)
     if "gradients" not in run or "gradient_alignment" not in run["gradients"]:
         raise refusal(
             "run",
             p.run,
             'a run that recorded "gradient_alignment"',
             "without a predictor there is no predicted gradient",
-            f"python models/sequential_digits.py --rule bp_lambda --output {p.run}",
+            f"python models/target_reaching.py --output {p.run}",
         )
-    alignment = run["gradients"]["gradient_alignment"]
-    alignment = alignment if "rule" in alignment.dims else alignment.expand_dims(rule=[run.attrs["rule"]])
-    for rule in alignment.rule.values:
-        curve = over_learning(alignment.sel(rule=rule)).mean("seed")
-        first, last = curve.isel(update=0), curve.isel(update=-1)
-        print(
-            f"{rule}: mean cosine {float(first):.2f} after {int(first.update)} updates, "
-            f"{float(last):.2f} after {int(last.update)}"
-        )
+    alignment = figures.by_rule(run["gradients"]["gradient_alignment"], run)
+    alignment = alignment.sel(rule=[bool(np.isfinite(alignment.sel(rule=rule)).any()) for rule in alignment.rule])
+    report(alignment)
     for path in figures.save(draw(alignment), p.output):
         print(f"figure: {path}")
 

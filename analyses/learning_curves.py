@@ -21,7 +21,7 @@ REFERENCE = "BPTT"
 class Parameters:
     """What to read and where to draw."""
 
-    run: str = field("data/runs/sequential_digits.zarr", "run to read")
+    run: str = field("data/runs/sequential_digits", "run to read")
     output: str = field("data/figures/learning_curves", "figure, without suffix; an older one there is replaced")
 
 

@@ -1,7 +1,7 @@
 """A cortico-cerebellar circuit learns to read handwritten digits, one row or one pixel at a time.
 
-Every rule asked for trains the same networks (same seeds, same digits in the same order) and is stored side by side in
-one run.  Results: docs/results.md.
+Every rule asked for trains the same networks (same seeds, same digits in the same order), side by side in one run.
+Results: docs/results.md.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,13 @@ import xarray as xr
 
 import neuro_bpl as nb
 from neuro_bpl import cli
+from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.store import check_free
+from neuro_bpl.recording import applicable
+from neuro_bpl.sweeping import carry_out
 
 RULES = ("bp_lambda", "bptt", "tbptt", "dni")
+RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Parameters:
         "digits", "8x8 digits of scikit-learn, or 28x28 MNIST from <data-dir>/mnist", choices=("digits", "mnist")
     )
     order: str = field("rows", "what a step shows", choices=("rows", "pixels"))
+    stream: bool = field(False, "digits without boundaries: state and traces carry on, weights change at every step")
+    label_probability: float = field(0.3, "fraction of the digits of a stream that are labelled", low=0, high=1)
     noise: float = field(0.0, "SD of noise on training pixels, in units of full brightness", low=0)
     data_dir: str = field("", "folder with mnist/ (else NEURO_BPL_DATA, else data/external)")
     cortex: str = field("lstm", "cell", choices=("lstm", "rate"))
@@ -47,33 +52,44 @@ class Parameters:
     batch_size: int = field(50, "trials of an update", source="Pemberton & Ponte Costa 2024", low=1)
     n_updates: int = field(3000, "updates", low=1)
     n_evaluations: int = field(20, "held-out evaluations", low=1)
+    n_snapshots: int = field(1, "snapshots of weights and activity after the first", low=1)
     seeds: int = field(5, "networks trained at once", low=1)
     precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
-    output: str = field("data/runs/sequential_digits.zarr", "where the run is stored")
+    sweep: tuple[str, ...] = field((), "parameters to vary, each with its values: lambda_=0,0.5,1 kappa=0.1,0.3")
+    output: str = field("data/runs/sequential_digits", "folder of the run")
+    resume: bool = field(False, "go on with the run that is there")
     overwrite: bool = field(False, "replace the run that is there")
 
     def __post_init__(self) -> None:
         check(self)
-        chosen = self.rule.split(",")
-        for rule in chosen:
+        for rule in self.rule.split(","):
             if rule not in RULES:
                 raise refusal(
                     "rule", rule, ", ".join(RULES), "these are the rules of this model", "--rule bp_lambda,bptt"
                 )
-        names = [learning_rule(self, rule).name for rule in chosen]
-        if len(set(names)) < len(names):
-            raise refusal("rule", names, "each rule once", "rules are told apart by name", "--rule bp_lambda,bptt")
+            if self.stream and not (rule == "bp_lambda" or (rule == "tbptt" and self.window == 1)):
+                raise refusal(
+                    "rule",
+                    rule,
+                    "bp_lambda, or tbptt with window 1, on a stream",
+                    "others need the end of a trial to look back from",
+                    "--stream --rule bp_lambda,tbptt",
+                )
 
 
-def learning_rule(p: Parameters, name: str) -> nb.LearningRule:
-    """The rule called `name`."""
+def learning_rule(p: Parameters) -> nb.LearningRule:
+    """The rule called `p.rule`; on a stream in the form that learns at every step."""
+    if p.stream and p.rule == "bp_lambda":
+        return nb.bp_lambda(p.lambda_, p.discount, p.kappa, view="backward", update="step")
+    if p.stream:
+        return nb.LearningRule(nb.Immediate(), nb.ImmediateError(), view="backward", update="step")
     makers = {
         "bp_lambda": partial(nb.bp_lambda, p.lambda_, p.discount, p.kappa),
         "bptt": nb.bptt,
         "tbptt": partial(nb.tbptt, p.window),
         "dni": partial(nb.dni, p.window, p.discount, p.kappa),
     }
-    return makers[name]()
+    return makers[p.rule]()
 
 
 def circuit(p: Parameters, task: nb.tasks.SequentialDigits) -> nb.Circuit:
@@ -86,45 +102,35 @@ def circuit(p: Parameters, task: nb.tasks.SequentialDigits) -> nb.Circuit:
     return nb.Circuit(cortex, nb.LinearReadout(task.n_outputs, "softmax_cross_entropy"), cerebellum)
 
 
-def simulate(p: Parameters) -> Path:
-    """Train with every rule and store the run."""
-    check_free(p.output, p.overwrite)
+def experiment(p: Parameters) -> Experiment:
+    """All that determines a run with one rule."""
     task = nb.tasks.SequentialDigits.load(p.dataset, p.order, noise=p.noise, data_dir=p.data_dir or None)
-    network, cortical = circuit(p, task), nb.Optimizer("adam", p.learning_rate)
-    optimizers = nb.Optimizers(cortical, cortical, nb.Optimizer("adam", p.predictor_learning_rate))
-    runs = []
-    for rule in (learning_rule(p, name) for name in p.rule.split(",")):
-        record = ["rates", "true_gradient"]
-        record += ["gradient_alignment", "predicted_gradient"] if rule.credit.predicting else []
-        runs.append(
-            nb.train(
-                network,
-                task,
-                rule,
-                n_updates=p.n_updates,
-                batch_size=p.batch_size,
-                seeds=p.seeds,
-                optimizers=optimizers,
-                record=record,
-                n_evaluations=p.n_evaluations,
-                precision=p.precision,
-            )
-        )
-    run = nb.side_by_side(runs)
-    run.attrs["model"] = "models/sequential_digits.py"
-    path = nb.save(run, p.output, p.overwrite)
-    report(run, path)
-    return path
+    rule, cortical = learning_rule(p), nb.Optimizer("adam", p.learning_rate)
+    arriving = nb.tasks.Stream(task, p.label_probability) if p.stream else task
+    return Experiment(
+        circuit=circuit(p, task),
+        task=arriving,
+        rule=rule,
+        optimizers=nb.Optimizers(cortical, cortical, nb.Optimizer("adam", p.predictor_learning_rate)),
+        schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
+        seeds=nb.Seeds.count(p.seeds),
+        record=applicable(RECORD, rule),
+    )
+
+
+def simulate(p: Parameters) -> Path:
+    """Train with every rule, at every point of the sweep, and store the run."""
+    run = carry_out(*cli.points(p, experiment), output=p.output, resume=p.resume, overwrite=p.overwrite)
+    report(run, Path(p.output))
+    return Path(p.output)
 
 
 def report(run: xr.DataTree, path: Path) -> None:
-    """Print the test accuracy of every rule."""
+    """Print the test accuracy at every point."""
     accuracy = 100 * run["evaluation"]["accuracy"].sel(split="test").isel(update=-1)
     print(f"\ntest accuracy after {int(accuracy.update)} updates, mean ± SD, seeds: {accuracy.sizes['seed']}")
-    for rule in accuracy.rule.values:
-        values = accuracy.sel(rule=rule).values
-        spread = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-        print(f"  {rule:<10} {values.mean():5.1f}{spread} %")
+    for name, values in cli.by_point(accuracy):
+        print(f"  {name:<14} {cli.mean_and_spread(values, 1)} %")
     print(f"run: {path}")
 
 

@@ -1,11 +1,23 @@
 """The command line of a script, derived from its parameters."""
 
 import dataclasses
+import itertools
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
+import jax
+import numpy as np
+import platformdirs
 import tyro
+import xarray as xr
+
+from neuro_bpl.experiment import Experiment
+from neuro_bpl.grid import Point
+from neuro_bpl.parameters import nearest, refusal
+
+NOT_SWEPT = ("rule", "output", "data_dir", "precision", "seeds")
 
 
 def parse(parameters: type, description: str, arguments: Sequence[str] | None = None) -> Any:
@@ -32,13 +44,87 @@ def parse(parameters: type, description: str, arguments: Sequence[str] | None = 
 
 
 def main(parameters: type, description: str, run: Callable[[Any], Any]) -> None:
-    """Parse, run, and turn a refusal into its message and exit status 2."""
+    """Parse, run, and turn a refusal into its message and exit status 2. Compiled programs are kept on disk."""
+    keep_compiled()
     try:
         run(parse(parameters, description))
-    except (ValueError, FileNotFoundError, FileExistsError, PermissionError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(_fail(str(error)))
     except KeyboardInterrupt:
-        sys.exit(_fail("stopped; nothing was written"))
+        sys.exit(_fail("stopped; the updates committed so far are kept. Type: the same command with --resume"))
+
+
+def keep_compiled() -> None:
+    """Keep compiled programs on disk, in the user's cache folder; JAX_COMPILATION_CACHE_DIR names another one."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(platformdirs.user_cache_path("neuro_bpl") / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def points(p: Any, experiment: Callable[[Any], Experiment]) -> tuple[list[Point], dict[str, list]]:
+    """The grid that `--rule a,b` and `--sweep name=value,value` ask for, and the labels of its dims.
+
+    Parameters
+    ----------
+    p : dataclass
+        Parameters of a model with fields `rule` (names separated by commas) and `sweep`.
+    experiment : callable
+        The experiment of parameters with one rule.
+
+    Raises
+    ------
+    ValueError
+        If a sweep names no parameter of the model, or a value that the parameter cannot have.
+    """
+    axes: dict[str, list] = {"rule": p.rule.split(",")} | dict(_axis(p, text) for text in p.sweep)
+    found = []
+    for values in itertools.product(*axes.values()):
+        one = dataclasses.replace(p, **dict(zip(axes, values, strict=True)), sweep=())
+        found.append((dict(zip(axes, values, strict=True)), experiment(one)))
+    names = {key: {made.rule.name for label, made in found if label["rule"] == key} for key in axes["rule"]}
+    shown = {key: next(iter(known)) if len(known) == 1 else key for key, known in names.items()}
+    if len(shown) == 1 and len(axes) > 1:
+        del axes["rule"]
+    else:
+        axes["rule"] = [shown[key] for key in axes["rule"]]
+    labelled = [({dim: shown[at[dim]] if dim == "rule" else at[dim] for dim in axes}, made) for at, made in found]
+    return [Point(label, made) for label, made in labelled], axes
+
+
+def by_point(values: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:
+    """Values over seeds at each point of a sweep, with the point's name; points without values are left out."""
+    dims = [str(dim) for dim in values.dims if dim != "seed"]
+    for at in itertools.product(*(values[dim].values for dim in dims)):
+        one = values.sel(dict(zip(dims, at, strict=True))).values
+        if np.isfinite(one).any():
+            yield ", ".join(v if dim == "rule" else f"{dim} {v}" for dim, v in zip(dims, at, strict=True)), one
+
+
+def mean_and_spread(values: np.ndarray, digits: int) -> str:
+    """Mean ± SD over seeds."""
+    spread = f" ± {np.nanstd(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.nanmean(values):.{digits}f}{spread}"
+
+
+def _axis(p: Any, text: str) -> tuple[str, list]:
+    """Name and values of "lambda_=0,0.5,1", in the type of that parameter."""
+    name, _, values = text.partition("=")
+    kinds = {spec.name: type(getattr(p, spec.name)) for spec in dataclasses.fields(p)}
+    usable = [known for known, kind in kinds.items() if kind in (int, float, str) and known not in NOT_SWEPT]
+    if name not in usable or not values:
+        raise refusal(
+            "sweep",
+            text,
+            ", ".join(usable),
+            "it names a parameter and its values",
+            f"--sweep {nearest(name, usable)}=…,…",
+        )
+    try:
+        return name, [kinds[name](value) for value in values.split(",")]
+    except ValueError as error:
+        raise refusal(
+            "sweep", text, f"{kinds[name].__name__} values", str(error), f"--sweep {name}={getattr(p, name)},…"
+        ) from error
 
 
 def _fail(message: str) -> int:

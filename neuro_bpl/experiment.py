@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from neuro_bpl.circuit import Circuit
+from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.rules import LearningRule
@@ -64,6 +64,7 @@ class Schedule:
     n_updates: int = field(doc="number of updates", low=1)
     batch_size: int = field(50, "trials of an update", low=1)
     n_evaluations: int = field(20, "held-out evaluations after the first one, evenly spread", low=1)
+    n_snapshots: int = field(1, "snapshots of weights and activity after the first one, evenly spread", low=1)
     precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
 
     def __post_init__(self) -> None:
@@ -74,10 +75,16 @@ class Schedule:
         edges = np.linspace(0, self.n_updates, min(self.n_evaluations, self.n_updates) + 1).round().astype(int)
         return [(int(a), int(b - a)) for a, b in itertools.pairwise(edges)]
 
+    def snapshots(self) -> set[int]:
+        """Numbers of updates at which there is a snapshot: 0, the last one, and evaluations between."""
+        evaluated = [0] + [first + n for first, n in self.chunks()]
+        chosen = np.linspace(0, len(evaluated) - 1, min(self.n_snapshots, len(evaluated) - 1) + 1)
+        return {evaluated[int(at)] for at in chosen.round()}
+
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that determines a run."""
+    """All that determines a run; `weights` are those to start from, one network each, or None to draw them."""
 
     circuit: Circuit
     task: Task
@@ -85,3 +92,5 @@ class Experiment:
     optimizers: Optimizers
     schedule: Schedule
     seeds: Seeds
+    record: tuple[str, ...] = ()
+    weights: Weights | None = None

@@ -1,8 +1,9 @@
 """Figures as a journal prints them: one colour and one dash pattern a rule, PNG and SVG."""
 
 import functools
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from neuro_bpl.parameters import refusal
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
@@ -61,6 +66,68 @@ def line_with_spread(axes: Axes, values: xr.DataArray, along: str, rule: str) ->
     axes.fill_between(values[along], mean - spread, mean + spread, color=style["color"], alpha=0.18, linewidth=0)
 
 
+def by_rule(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
+    """Values with a `rule` dim: that of the run, its λ as BP(λ), or its only rule.
+
+    Raises
+    ------
+    ValueError
+        If the run has further parameters as dims, which no figure of rules can show.
+    """
+    if "lambda_" in values.dims and "rule" not in values.dims:
+        names = [f"BP({value:g})" for value in values.lambda_.values]
+        values = values.rename(lambda_="rule").assign_coords(rule=names)
+    elif "rule" not in values.dims:
+        values = values.expand_dims(rule=[run.attrs["rule"]])
+    others = [dim for dim in json.loads(run.attrs["sweep"]) if dim in values.dims and dim != "rule"]
+    if others:
+        first = {dim: values[dim].values[0].item() for dim in others}
+        raise refusal(
+            "run",
+            f"a sweep over {', '.join(others)}",
+            "a run that varies rules or lambda_ only",
+            "the figure has one line for each rule",
+            f"--select {' '.join(f'{dim}={value}' for dim, value in first.items())}",
+        )
+    return values
+
+
+def selected(run: xr.DataTree, selection: Sequence[str]) -> xr.DataTree:
+    """The points of a sweep at given values, each as "name=value" (`ValueError` where there is none)."""
+    for text in selection:
+        name, _, value = text.partition("=")
+        grid = json.loads(run.attrs["sweep"])
+        labels = {str(label): label for label in grid.get(name, [])}
+        if value not in labels:
+            allowed = ", ".join(f"{dim}={label}" for dim, axis in grid.items() for label in axis)
+            raise refusal(
+                "select", text, allowed or "nothing: the run is no sweep", "the run has no other points", allowed
+            )
+        run = _at(run, name, labels[value])
+    return run
+
+
+def _at(run: xr.DataTree, name: str, value: float | str) -> xr.DataTree:
+    groups = {
+        str(group): dataset.sel({name: value}, drop=True) if name in dataset.dims else dataset
+        for group, dataset in ((group, node.to_dataset()) for group, node in run.children.items())
+    }
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = run.attrs
+    return tree
+
+
+def map_over_learning(axes: Axes, values: xr.DataArray, limits: tuple[float, float], colours: str) -> QuadMesh:
+    """Values by step of the trial and update, mean over seeds; dark is low in print, too."""
+    mean = values.mean("seed").transpose("update", "time")
+    edges = [np.arange(mean.sizes["time"] + 1) + mean.time.values[0] - 0.5, np.arange(mean.sizes["update"] + 1) - 0.5]
+    mesh = axes.pcolormesh(*edges, mean, vmin=limits[0], vmax=limits[1], cmap=colours, rasterized=True)
+    shown = np.unique(np.linspace(0, mean.sizes["update"] - 1, 5).round().astype(int))
+    axes.set_yticks(shown, [f"{int(mean.update.values[at])}" for at in shown])
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return mesh
+
+
 def interval95(values: np.ndarray) -> tuple[float, float, float]:
     """Mean and 95 % interval over seeds (Student's t)."""
     from scipy import stats
@@ -81,10 +148,12 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return in_style
 
 
-def panels(width: float, height: float, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    """A figure with panels side by side, sizes in inches."""
+def panels(
+    width: float, height: float, columns: int = 1, ratios: Sequence[float] | None = None
+) -> tuple[Figure, np.ndarray]:
+    """A figure with panels side by side, sizes in inches; `ratios` are the relative widths."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+    return figure, figure.subplots(1, columns, squeeze=False, width_ratios=ratios)[0]
 
 
 def save(figure: Figure, path: Path | str) -> list[Path]:

@@ -1,15 +1,194 @@
-"""A learner: one network in training."""
+"""A learner: one network in training, and the compiled loop that trains many at once.
 
+Networks that are trained together share circuit, task and schedule. Their rules and optimisers may differ in numbers:
+λ, γ, κ and learning rates are array leaves, so a grid of them is one more axis of networks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from jaxtyping import Array, Int, PyTree
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PyTree
 
-from neuro_bpl.circuit import Weights
+from neuro_bpl import optimizers as optimising
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.metrics import Outcome
+from neuro_bpl.moment import Moment, moments, online_outcome
+from neuro_bpl.optimizers import Optimizers
+from neuro_bpl.rules import LearningRule
+from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
+from neuro_bpl.trials import Trials
+
+PARTS = Weights._fields
 
 
 class Learner(NamedTuple):
-    """One network in training; `diverged_at` is the update of its first non-finite loss, or −1."""
+    """One network in training.
+
+    `diverged_at` is the update of its first non-finite loss, or −1; `level` its place in a curriculum, and `stream` the
+    cortical state and traces that an endless input carries from one update to the next (both () where there is none).
+    """
 
     weights: Weights
     optimizer_state: PyTree
     diverged_at: Int[Array, ""]
+    level: PyTree = ()
+    stream: PyTree = ()
+
+
+class Update(NamedTuple):
+    """What one update leaves on record: how the trials went, and ‖ΔW‖ of cortex, readout and cerebellum."""
+
+    outcome: Outcome
+    weight_change: Float[Array, " part"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=("varying", "shared"), meta_fields=("structure", "varies"))
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Rules and optimisers of all networks: numbers that vary have a leading network axis, the others are shared."""
+
+    varying: tuple[Float[Array, " network"], ...]
+    shared: tuple[Array, ...]
+    structure: jax.tree_util.PyTreeDef
+    varies: tuple[bool, ...]
+
+    @classmethod
+    def stack(cls, pairs: Sequence[tuple[LearningRule, Optimizers]], n_each: int) -> "Hyperparameters":
+        """Rule and optimisers of every point, each used by `n_each` networks in a row."""
+        structures = {jax.tree.structure(pair) for pair in pairs}
+        if len(structures) != 1:
+            raise TypeError(f"points of one compiled call differ in more than numbers: {structures}")
+        columns = list(zip(*(jax.tree.leaves(pair) for pair in pairs), strict=True))
+        varies = tuple(any(value != column[0] for value in column) for column in columns)
+        dtype = jnp.zeros(0).dtype
+        return cls(
+            tuple(
+                jnp.repeat(jnp.asarray(column, dtype), n_each)
+                for column, differs in zip(columns, varies, strict=True)
+                if differs
+            ),
+            tuple(
+                jnp.asarray(column[0], dtype) for column, differs in zip(columns, varies, strict=True) if not differs
+            ),
+            structures.pop(),
+            varies,
+        )
+
+    def of(self, varying: Sequence[Array]) -> tuple[LearningRule, Optimizers]:
+        """Rule and optimisers of one network, from its own numbers."""
+        own, shared = iter(varying), iter(self.shared)
+        leaves = [next(own) if differs else next(shared) for differs in self.varies]
+        return jax.tree.unflatten(self.structure, leaves)
+
+
+def newborn(
+    circuit: Circuit,
+    task: Task,
+    batch_size: int,
+    hyper: Hyperparameters,
+    keys: Key[Array, " network"],
+    weights: Weights | None,
+) -> Learner:
+    """Every network before its first update, with weights drawn from its key or given."""
+
+    def one(varying: tuple[Array, ...], weights: Weights) -> Learner:
+        rule, optimizers = hyper.of(varying)
+        return Learner(
+            weights,
+            optimizers.transform(circuit, weights).init(weights),
+            jnp.full((), -1, jnp.int32),
+            task.first_level() if isinstance(task, Curriculum) else (),
+            rule.init(circuit, weights, batch_size) if isinstance(task, Streaming) else (),
+        )
+
+    return jax.vmap(one)(hyper.varying, jax.vmap(circuit.init)(keys) if weights is None else weights)
+
+
+def learn_batch(
+    circuit: Circuit,
+    rule: LearningRule,
+    optimizers: Optimizers,
+    learner: Learner,
+    trials: Trials,
+    endless: bool = False,
+) -> tuple[Learner, Outcome]:
+    """Learn from one batch of trials: one update at its end, or one at every step.
+
+    Without end (`endless`), the trials continue those of the update before: the cortical state and the traces carry on,
+    and the last step has a future.
+    """
+    if rule.update == "trial":
+        gradient, outcome = rule.learn(circuit, learner.weights, trials)
+        weights, state = optimising.apply(optimizers, circuit, learner.weights, learner.optimizer_state, gradient)
+        return learner._replace(weights=weights, optimizer_state=state), outcome
+
+    def advance(carry: tuple, moment: Moment) -> tuple[tuple, tuple]:
+        weights, optimizer_state, state = carry
+        state, gradient, loss, y_t = rule.step(circuit, weights, state, moment)
+        weights, optimizer_state = optimising.apply(optimizers, circuit, weights, optimizer_state, gradient)
+        return (weights, optimizer_state, state), (loss, y_t)
+
+    circuit.check(trials)
+    steps = moments(trials)
+    if endless:
+        steps = steps._replace(left_t=jnp.ones_like(steps.left_t))
+    online = learner.stream if endless else rule.init(circuit, learner.weights, trials.n_trials)
+    carry = (learner.weights, learner.optimizer_state, online)
+    (weights, optimizer_state, online), (losses, outputs) = jax.lax.scan(advance, carry, steps)
+    after = learner._replace(weights=weights, optimizer_state=optimizer_state, stream=online if endless else ())
+    return after, online_outcome(circuit, trials, losses, outputs)
+
+
+@partial(jax.jit, static_argnames=("circuit", "n_updates", "batch_size"))
+def run_updates(
+    circuit: Circuit,
+    task: Task,
+    hyper: Hyperparameters,
+    learners: Learner,
+    keys: tuple[Key[Array, " network"], Key[Array, " network"]],
+    first: Int[Array, ""],
+    n_updates: int,
+    batch_size: int,
+) -> tuple[Learner, Update]:
+    """A chunk of updates of all networks; one whose loss is not finite stops learning."""
+
+    def one_network(
+        varying: tuple[Array, ...], learner: Learner, data_key: Key[Array, ""], noise_key: Key[Array, ""]
+    ) -> tuple[Learner, Update]:
+        rule, optimizers = hyper.of(varying)
+
+        def update(learner: Learner, number: Int[Array, ""]) -> tuple[Learner, Update]:
+            keys = jax.random.fold_in(data_key, number), jax.random.fold_in(noise_key, number)
+            trials = sample(task, learner.level, *keys, batch_size)
+            after, outcome = learn_batch(circuit, rule, optimizers, learner, trials, isinstance(task, Streaming))
+            if isinstance(task, Curriculum):
+                after = after._replace(level=task.next_level(learner.level, outcome))
+            fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
+            diverged_at = jnp.where(fails, number.astype(jnp.int32), learner.diverged_at)
+            kept = jax.tree.map(lambda old, new: jnp.where(diverged_at < 0, new, old), learner, after)
+            return kept._replace(diverged_at=diverged_at), Update(outcome, change(learner.weights, kept.weights))
+
+        return jax.lax.scan(update, learner, first + jnp.arange(n_updates))
+
+    return jax.vmap(one_network)(hyper.varying, learners, *keys)
+
+
+def sample(task: Task, level: PyTree, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
+    """Training trials, of the learner's own level where the task is a curriculum."""
+    if isinstance(task, Curriculum):
+        return task.sample_level(level, data_key, noise_key, batch_size)
+    return task.sample(data_key, noise_key, batch_size)
+
+
+def change(old: Weights, new: Weights) -> Float[Array, " part"]:
+    """‖ΔW‖ of cortex, readout and cerebellum."""
+
+    def norm(old: PyTree, new: PyTree) -> Float[Array, ""]:
+        squares = [((b - a) ** 2).sum() for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True)]
+        return jnp.sqrt(sum(squares, start=jnp.zeros(())))
+
+    return jnp.stack([norm(a, b) for a, b in zip(old, new, strict=True)])

@@ -75,7 +75,7 @@ def check(instance: Any) -> None:
         value = getattr(instance, spec.name)
         if spec.metadata.get("choices") is not None:
             _check_choice(instance, spec, value)
-        elif value is not None and _has_bounds(spec.metadata):
+        elif _has_bounds(spec.metadata) and not (value is None and type(None) in typing.get_args(spec.type)):
             _check_number(instance, spec, value)
 
 
@@ -100,7 +100,7 @@ def _check_choice(instance: Any, spec: dataclasses.Field, value: Any) -> None:
 
 
 def _check_number(instance: Any, spec: dataclasses.Field, value: Any) -> None:
-    if not isinstance(value, (numbers.Real, str, list, tuple, dict)):
+    if not isinstance(value, (numbers.Real, str, list, tuple, dict, type(None))):
         return
     low, above, high = (spec.metadata[bound] for bound in ("low", "above", "high"))
     is_whole = not _is_whole(spec) or isinstance(value, numbers.Integral)
@@ -171,4 +171,6 @@ def flatten(instance: Any, prefix: str = "") -> dict[str, tuple[Any, Mapping[str
             leaves.update(flatten(value, f"{name}."))
         elif isinstance(value, (str, int, float, bool)):
             leaves[name] = (value, spec.metadata)
+        elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+            leaves[name] = (", ".join(value), spec.metadata)
     return leaves

@@ -1,248 +1,318 @@
-"""Results: a run as one xarray.DataTree with named dims, units, long names and provenance."""
+"""Results: arrays of training as labelled datasets, and datasets of many points as one run.
 
-import datetime
+A part is what one compiled call trains: points that differ in numbers only, each with the same seeds. Its pieces have
+dims `(point, seed, …)` and grow along `update` and `snapshot`; `combine` turns points into named dims.
+"""
+
 import json
-import platform
-import subprocess
-from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 import xarray as xr
+from jaxtyping import Array, PyTree
 
+from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment
-from neuro_bpl.learner import Learner
+from neuro_bpl.learner import PARTS, Hyperparameters, Update
 from neuro_bpl.metrics import Outcome
-from neuro_bpl.parameters import flatten, refusal, to_dict
-from neuro_bpl.recording import QUANTITIES
+from neuro_bpl.parameters import flatten
+from neuro_bpl.provenance import describe
+from neuro_bpl.recording import QUANTITIES, units
 
 FORMAT = "neuro_bpl run"
-FORMAT_VERSION = 1
-PACKAGES = ("neuro_bpl", "jax", "numpy", "optax", "xarray", "zarr")
+FORMAT_VERSION = "2"
+GROWING = ("update", "snapshot")
+Piece = dict[str, xr.Dataset]
+Label = Mapping[str, float | int | str]
 
 
-@dataclass
-class History:
-    """What training and evaluation saw so far."""
+@dataclass(frozen=True)
+class Part:
+    """Points that one compiled call trains, and the coordinates of each in the sweep ({} where there is none)."""
 
-    training: list[Outcome] = field(default_factory=list)
-    updates: list[int] = field(default_factory=list)
-    evaluation: list[dict[str, Outcome]] = field(default_factory=list)
-    alignment: list[np.ndarray] = field(default_factory=list)
+    points: tuple[Experiment, ...]
+    labels: tuple[Label, ...]
 
-    def trained(self, outcome: Outcome) -> None:
-        """Add a chunk of updates, `(seed, update)`."""
-        self.training.append(outcome)
+    @property
+    def first(self) -> Experiment:
+        """The experiment whose circuit, task, schedule and seeds all points share."""
+        return self.points[0]
 
-    def evaluated(self, update: int, outcomes: dict[str, Outcome], alignment: np.ndarray | None) -> None:
-        """Add an evaluation after `update` updates."""
-        self.updates.append(update)
-        self.evaluation.append(outcomes)
-        if alignment is not None:
-            self.alignment.append(alignment)
+    @property
+    def n_seeds(self) -> int:
+        """Networks of a point."""
+        return len(self.first.seeds.weights)
 
+    @property
+    def name(self) -> str:
+        """Name for progress and messages: the rule, or how many points there are."""
+        rules = dict.fromkeys(point.rule.name for point in self.points)
+        return next(iter(rules)) if len(rules) == 1 else f"{len(self.points)} points"
 
-def build(experiment: Experiment, history: History, activity: dict[str, np.ndarray], learners: Learner) -> xr.DataTree:
-    """The DataTree of a run, from arrays with seeds first."""
-    seed = _coordinate("seed", np.arange(len(experiment.seeds.weights)), "network trained")
-    groups = {
-        "parameters": _parameters(experiment, seed),
-        "training": _training(history, learners, seed),
-        "evaluation": _evaluation(history, seed),
-        "weights": _weights(learners, seed),
-    }
-    if history.alignment:
-        groups["gradients"] = _gradients(history, seed)
-    if activity:
-        groups["activity"] = _activity(activity, seed)
-    tree = xr.DataTree.from_dict(groups)
-    tree.attrs = _provenance(experiment)
-    return tree
+    def hyperparameters(self) -> Hyperparameters:
+        """Rules and optimisers of all networks."""
+        return Hyperparameters.stack([(point.rule, point.optimizers) for point in self.points], self.n_seeds)
+
+    def descriptions(self) -> list[dict[str, Any]]:
+        """Every experiment in plain dictionaries."""
+        return [describe(point) for point in self.points]
 
 
-def _coordinate(name: str, values: Any, long_name: str, units: str = "1") -> xr.DataArray:
-    return xr.DataArray(np.asarray(values), dims=name, attrs={"long_name": long_name, "units": units}, name=name)
+def coordinate(name: str, values: Any, long_name: str, unit: str = "1") -> xr.DataArray:
+    """A coordinate with its name in words and unit."""
+    return xr.DataArray(np.asarray(values), dims=name, attrs={"long_name": long_name, "units": unit}, name=name)
 
 
-def _variable(name: str, values: np.ndarray, **coords: xr.DataArray) -> xr.DataArray:
+def by_point(part: Part, values: Array | np.ndarray) -> np.ndarray:
+    """`(network, …)` as `(point, seed, …)`."""
+    return np.asarray(values).reshape(len(part.points), part.n_seeds, *np.shape(values)[1:])
+
+
+def seeds(part: Part) -> xr.DataArray:
+    """Coordinate of the networks of a point."""
+    return coordinate("seed", np.arange(part.n_seeds), "network trained")
+
+
+def quantity(
+    part: Part, name: str, values: Array | np.ndarray, coords: Mapping[str, xr.DataArray], long_name: str = ""
+) -> xr.DataArray:
     """A recorded quantity with the dims, units and long name declared for it."""
-    quantity = QUANTITIES[name]
-    attrs = {"units": quantity.units, "long_name": quantity.long_name, "cadence": quantity.cadence}
-    return xr.DataArray(values, coords=coords, dims=("seed", *quantity.dims), attrs=attrs)
+    known = QUANTITIES[name]
+    attrs = {"units": units(name, part.first.circuit), "long_name": long_name or known.long_name}
+    dims = ("point", "seed", *coords)
+    return xr.DataArray(
+        by_point(part, values), {"seed": seeds(part), **coords}, dims, attrs={**attrs, "cadence": known.cadence}
+    )
 
 
-def _parameters(experiment: Experiment, seed: xr.DataArray) -> xr.Dataset:
-    parts = {
-        "circuit": experiment.circuit,
-        "task": experiment.task,
-        "rule": experiment.rule,
-        "optimizers": experiment.optimizers,
-        "schedule": experiment.schedule,
-    }
-    leaves = {name: leaf for part, value in parts.items() for name, leaf in flatten(value, f"{part}.").items()}
+def parameters(part: Part) -> Piece:
+    """Every number and name of every point, with unit, symbol and source."""
+    names = ("circuit", "task", "rule", "optimizers", "schedule")
+    points = [
+        {name: leaf for one in names for name, leaf in flatten(getattr(point, one), f"{one}.").items()}
+        for point in part.points
+    ]
     variables = {
-        name: xr.DataArray(
-            value,
-            attrs={
-                "units": metadata.get("unit", "1"),
-                "long_name": metadata.get("doc", "") or name,
-                "symbol": metadata.get("symbol", ""),
-                "source": metadata.get("source", ""),
-            },
-        )
-        for name, (value, metadata) in leaves.items()
+        name: xr.DataArray([point[name][0] for point in points], dims="point", attrs=_described(name, metadata))
+        for name, (_, metadata) in points[0].items()
     }
     for stream in ("weights", "data", "noise"):
-        values = np.array(getattr(experiment.seeds, stream))
+        values = np.array([getattr(point.seeds, stream) for point in part.points])
         attrs = {"units": "1", "long_name": f"seed of the {stream}"}
-        variables[f"seeds.{stream}"] = xr.DataArray(values, coords={"seed": seed}, dims="seed", attrs=attrs)
-    return xr.Dataset(variables)
+        variables[f"seeds.{stream}"] = xr.DataArray(values, {"seed": seeds(part)}, ("point", "seed"), attrs=attrs)
+    return {"parameters": xr.Dataset(variables)}
 
 
-def _training(history: History, learners: Learner, seed: xr.DataArray) -> xr.Dataset:
-    loss, accuracy = (np.concatenate(chunks, axis=1) for chunks in zip(*history.training, strict=True))
-    update = _coordinate("update", np.arange(1, loss.shape[1] + 1), "number of the update")
-    diverged = xr.DataArray(
-        learners.diverged_at,
-        coords={"seed": seed},
-        dims="seed",
-        attrs={"units": "1", "long_name": "update whose loss was not finite (-1: none)"},
-    )
-    recorded = {"loss": loss, "accuracy": accuracy}
-    variables = {name: _variable(name, values, seed=seed, update=update) for name, values in recorded.items()}
-    return xr.Dataset({**variables, "diverged_at": diverged})
-
-
-def _evaluation(history: History, seed: xr.DataArray) -> xr.Dataset:
-    splits = list(history.evaluation[0])
-    coords = {
-        "seed": seed,
-        "update": _coordinate("update", history.updates, "updates before the evaluation"),
-        "split": _coordinate("split", splits, "held-out set"),
+def _described(name: str, metadata: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "units": metadata.get("unit", "1"),
+        "long_name": metadata.get("doc", "") or name,
+        "symbol": metadata.get("symbol", ""),
+        "source": metadata.get("source", ""),
     }
-    variables = {}
-    for name in ("loss", "accuracy"):
-        values = np.stack(
-            [np.stack([getattr(at[split], name) for split in splits], -1) for at in history.evaluation], 1
+
+
+def training(part: Part, first: int, update: Update, diverged_at: np.ndarray) -> Piece:
+    """Updates `first + 1` and on."""
+    n_updates = np.shape(update.outcome.loss)[1]
+    at = coordinate("update", np.arange(first + 1, first + n_updates + 1), "number of the update")
+    variables = {name: quantity(part, name, getattr(update.outcome, name), {"update": at}) for name in Outcome._fields}
+    if "weight_change" in part.first.record:
+        parts = coordinate("part", list(PARTS), "part of the circuit")
+        variables["weight_change"] = quantity(
+            part, "weight_change", update.weight_change, {"update": at, "part": parts}
         )
-        attrs = {"units": QUANTITIES[name].units, "long_name": f"held-out {QUANTITIES[name].long_name}"}
-        variables[name] = xr.DataArray(values, coords=coords, dims=("seed", "update", "split"), attrs=attrs)
-    return xr.Dataset(variables)
+    attrs = {"units": "1", "long_name": "update whose loss was not finite (-1: none)"}
+    diverged = xr.DataArray(by_point(part, diverged_at), {"seed": seeds(part)}, ("point", "seed"), attrs=attrs)
+    return {"training": xr.Dataset({**variables, "diverged_at": diverged})}
 
 
-def _gradients(history: History, seed: xr.DataArray) -> xr.Dataset:
-    values = np.stack(history.alignment, axis=1)
-    update = _coordinate("update", history.updates, "updates before the evaluation")
-    return xr.Dataset(
-        {"gradient_alignment": _variable("gradient_alignment", values, seed=seed, update=update, time=_time(values))}
-    )
-
-
-def _time(values: np.ndarray, axis: int = -1) -> xr.DataArray:
-    return _coordinate("time", np.arange(1, values.shape[axis] + 1), "step of the trial", "step")
-
-
-def _activity(activity: dict[str, np.ndarray], seed: xr.DataArray) -> xr.Dataset:
-    variables = {}
-    for name, values in activity.items():
-        feature = QUANTITIES[name].dims[-1]
-        variables[name] = _variable(
+def evaluation(part: Part, update: int, found: Mapping[str, Outcome]) -> Piece:
+    """Held-out loss and accuracy after `update` updates."""
+    coords = {
+        "update": coordinate("update", [update], "updates before the evaluation"),
+        "split": coordinate("split", list(found), "held-out set"),
+    }
+    variables = {
+        name: quantity(
+            part,
             name,
-            values,
-            seed=seed,
-            trial=_coordinate("trial", np.arange(values.shape[1]), "probe trial"),
-            time=_time(values, 2),
-            **{feature: _coordinate(feature, np.arange(values.shape[-1]), f"cortical {feature}")},
-        )
-    return xr.Dataset(variables)
+            np.stack([getattr(outcome, name) for outcome in found.values()], -1)[:, None],
+            coords,
+            f"held-out {QUANTITIES[name].long_name}",
+        ).assign_attrs(cadence="every evaluation")
+        for name in Outcome._fields
+    }
+    return {"evaluation": xr.Dataset(variables)}
 
 
-def _weights(learners: Learner, seed: xr.DataArray) -> xr.Dataset:
+def probed(part: Part, at: int, values: Mapping[str, np.ndarray]) -> Piece:
+    """Quantities on the probe batch after `at` updates, each in its group."""
+    groups: dict[str, dict[str, xr.DataArray]] = {}
+    for name, found in values.items():
+        dims = QUANTITIES[name].dims
+        sizes = (1, *np.shape(found)[1:])
+        coords = {dim: _axis(dim, size, at) for dim, size in zip(dims, sizes, strict=True)}
+        groups.setdefault(QUANTITIES[name].group, {})[name] = quantity(part, name, np.asarray(found)[:, None], coords)
+    return {group: xr.Dataset(variables) for group, variables in groups.items()}
+
+
+def _axis(dim: str, size: int, at: int) -> xr.DataArray:
+    if dim in GROWING:
+        words = {"update": "updates before the evaluation", "snapshot": "updates before the snapshot"}
+        return coordinate(dim, [at], words[dim])
+    if dim == "time":
+        return coordinate("time", np.arange(1, size + 1), "step of the trial", "step")
+    words = {"trial": "probe trial", "unit": "cortical unit", "state": "number of the cortical state, rates first"}
+    return coordinate(dim, np.arange(size), words.get(dim, dim))
+
+
+def weights(part: Part, at: int, found: Weights) -> Piece:
+    """Every weight after `at` updates."""
     variables = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(learners.weights):
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
+    for name, leaf in named_leaves(found).items():
         axes = [
-            _coordinate(f"{name}.{axis}", np.arange(size), f"{axis} axis of {name}")
+            coordinate(f"{name}.{axis}", np.arange(size), f"{axis} axis of {name}")
             for axis, size in zip(("post", "pre"), leaf.shape[1:], strict=False)
         ]
-        attrs = {"units": "1", "long_name": f"{name} after the last update"}
-        coords = {str(axis.name): axis for axis in (seed, *axes)}
-        variables[name] = xr.DataArray(leaf, coords=coords, dims=tuple(coords), attrs=attrs)
-    return xr.Dataset(variables)
+        coords = {"snapshot": _axis("snapshot", 1, at), **{str(axis.name): axis for axis in axes}}
+        variables[name] = quantity(part, "weights", np.asarray(leaf)[:, None], coords, name)
+    return {"weights": xr.Dataset(variables)}
 
 
-def _provenance(experiment: Experiment) -> dict[str, str]:
+def named_leaves(tree: PyTree) -> dict[str, Any]:
+    """Arrays of a tree by their path, such as "cortex.w_rec"."""
     return {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "rule": experiment.rule.name,
-        "parameters": json.dumps(
-            {
-                "circuit": to_dict(experiment.circuit),
-                "rule": to_dict(experiment.rule),
-                "optimizers": to_dict(experiment.optimizers),
-                "schedule": to_dict(experiment.schedule),
-                "seeds": to_dict(experiment.seeds),
-                "task": {name: value for name, (value, _) in flatten(experiment.task).items()},
-            }
-        ),
-        "versions": json.dumps({name: version(name) for name in PACKAGES} | {"python": platform.python_version()}),
-        "commit": _commit(),
-        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
 
 
-def _commit() -> str:
-    """Commit of the source tree that this package runs from; empty where it is installed or git is missing."""
-    here = Path(__file__).resolve().parent.parent
-    if not (here / ".git").exists():
-        return ""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
+def weights_of(circuit: Circuit, datasets: xr.Dataset) -> Weights:
+    """Weights stored by name, in the structure of a circuit; leading axes are those of the dataset."""
+    born = jax.eval_shape(circuit.init, jax.random.key(0))
+    leaves = []
+    for name, like in named_leaves(born).items():
+        values = datasets[name].values
+        # Points of a sweep over sizes are padded to the largest; the circuit's own synapses come first.
+        own: tuple = (..., *(slice(size) for size in like.shape))
+        leaves.append(values[own])
+    return jax.tree.unflatten(jax.tree.structure(born), leaves)
+
+
+def join(pieces: Sequence[Piece]) -> Piece:
+    """Pieces in the order of their commits as one; what does not grow is taken from the last."""
+    groups: dict[str, list[xr.Dataset]] = {}
+    for piece in pieces:
+        for group, dataset in piece.items():
+            groups.setdefault(group, []).append(dataset)
+    return {group: _joined(datasets) for group, datasets in groups.items()}
+
+
+def _joined(datasets: list[xr.Dataset]) -> xr.Dataset:
+    dim = growing(datasets[-1])
+    if dim is None or len(datasets) == 1:
+        return datasets[-1]
+    last = datasets[-1]
+    grows = [name for name, values in last.data_vars.items() if dim in values.dims]
+    joined = xr.concat([dataset[grows] for dataset in datasets], dim, join="exact", combine_attrs="override")
+    return joined.assign({name: last[name] for name in last.data_vars if name not in grows})[list(last.data_vars)]
+
+
+def growing(dataset: xr.Dataset) -> str | None:
+    """The dim along which a group grows; None for one that is written once."""
+    return next((dim for dim in GROWING if dim in dataset.dims), None)
+
+
+def combine(parts: Sequence[tuple[Piece, Sequence[Label]]], grid: Mapping[str, Sequence]) -> xr.DataTree:
+    """Parts as one run: points become the dims of the grid; where a point has no number there is NaN, or ""."""
+    labels = [label for _, part_labels in parts for label in part_labels]
+    names = list(dict.fromkeys(group for piece, _ in parts for group in piece))
+    tree = {}
+    for group in names:
+        having = [(piece[group], part_labels) for piece, part_labels in parts if group in piece]
+        datasets = _filled([dataset for dataset, _ in having])
+        points = (
+            xr.concat(
+                datasets,
+                "point",
+                join="outer",
+                combine_attrs="override",
+                data_vars="all",
+                coords="minimal",
+                compat="override",
+            )
+            if len(datasets) > 1
+            else datasets[0]
         )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
+        here = [label for _, part_labels in having for label in part_labels]
+        tree[group] = _unstacked(points, here, grid)
+    if "parameters" in tree and labels and grid:
+        tree["parameters"] = _constant_dropped(tree["parameters"], list(grid))
+    return xr.DataTree.from_dict(tree)
 
 
-def side_by_side(runs: list[xr.DataTree]) -> xr.DataTree:
-    """Runs that differ in their rule as one run with a `rule` dimension.
+def _unstacked(points: xr.Dataset, labels: Sequence[Label], grid: Mapping[str, Sequence]) -> xr.Dataset:
+    """The point axis as one axis for each dim of the grid, values in the grid's order."""
+    if not grid:
+        return points.isel(point=0)
+    index = pd.MultiIndex.from_tuples([tuple(label[dim] for dim in grid) for label in labels], names=list(grid))
+    dense = points.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "point")).unstack("point")
+    full = {dim: coordinate(dim, list(values), dim) for dim, values in grid.items()}
+    complete = all(list(dense[dim].values) == list(full[dim].values) for dim in grid)
+    dense = dense if complete else dense.reindex({dim: full[dim].values for dim in grid})
+    dense = dense.assign_coords(full)
+    for name, values in dense.data_vars.items():
+        original = points[name]
+        dense[name] = values.transpose(*grid, ...).assign_attrs(original.attrs)
+        if values.dtype != original.dtype and not values.isnull().any():
+            dense[name] = dense[name].astype(original.dtype)
+        elif original.dtype.kind in "UO":
+            dense[name] = dense[name].fillna("").astype(str) if values.dtype.kind == "O" else dense[name]
+    return dense[list(points.data_vars)]
 
-    Numbers that a rule does not have are NaN, names are empty.
-    """
-    labels = [run.attrs["rule"] for run in runs]
-    if len(set(labels)) < len(labels):
-        raise refusal("rules", labels, "each rule once", "rules are told apart by name", "runs of different rules")
-    rules = _coordinate("rule", labels, "learning rule")
-    names = list(dict.fromkeys(name for run in runs for name in run.children))
-    groups = {}
-    for name in names:
-        having = [(rule, run[name].to_dataset()) for rule, run in zip(rules.values, runs, strict=True) if name in run]
-        datasets = _filled([dataset for _, dataset in having])
-        having_it = _coordinate("rule", [rule for rule, _ in having], "learning rule")
-        groups[name] = xr.concat(datasets, having_it, combine_attrs="override", join="outer", data_vars="all")
-    tree = xr.DataTree.from_dict(groups)
-    parameters = {run.attrs["rule"]: json.loads(run.attrs["parameters"]) for run in runs}
-    tree.attrs = {**runs[0].attrs, "rule": ", ".join(map(str, rules.values)), "parameters": json.dumps(parameters)}
-    return tree
+
+def _constant_dropped(dataset: xr.Dataset, dims: Sequence[str]) -> xr.Dataset:
+    """Parameters without the dims along which they do not change."""
+    variables = {}
+    for name, values in dataset.data_vars.items():
+        for dim in dims:
+            first = values.isel({dim: 0}, drop=True)
+            if bool((values == first).all()):
+                values = first
+        variables[name] = values
+    return xr.Dataset(variables).assign_coords({dim: dataset[dim] for dim in dims})
 
 
 def _filled(datasets: list[xr.Dataset]) -> list[xr.Dataset]:
     """Datasets that all have the same variables."""
-    known = {name: variable for dataset in datasets for name, variable in dataset.data_vars.items()}
+    known = {name: (variable, dataset) for dataset in datasets for name, variable in dataset.data_vars.items()}
     return [
-        dataset.assign({name: _missing(like) for name, like in known.items() if name not in dataset})
+        dataset.assign(
+            {
+                name: _missing(like.isel(point=[0] * dataset.sizes["point"]))
+                for name, (like, _) in known.items()
+                if name not in dataset
+            }
+        )
         for dataset in datasets
     ]
 
 
 def _missing(like: xr.DataArray) -> xr.DataArray:
     return xr.full_like(like, "") if like.dtype.kind in "UO" else xr.full_like(like, np.nan, dtype=float)
+
+
+def attributes(parts: Sequence[Part], grid: Mapping[str, Sequence]) -> dict[str, str]:
+    """Root attributes that say what was run."""
+    rules = list(dict.fromkeys(point.rule.name for part in parts for point in part.points))
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "rule": ", ".join(rules),
+        "sweep": json.dumps({dim: list(values) for dim, values in grid.items()}),
+    }

@@ -1,81 +1,459 @@
-"""The store: runs in Zarr folders, written whole or not at all."""
+"""The store: runs in Icechunk repositories (transactional Zarr), committed chunk by chunk.
 
-import os
+A commit is seen whole or not at all, so that a reader, or the next start, finds whole updates only. Each carries a
+digest of all that is stored; a run that does not have it is refused. The layout is described in docs/schema.md.
+"""
+
+import contextlib
+import datetime
+import json
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import icechunk
+import numpy as np
 import xarray as xr
+import zarr
+from filelock import FileLock, Timeout
 
+from neuro_bpl import results, schema
+from neuro_bpl.digest import Digest
 from neuro_bpl.parameters import refusal
-from neuro_bpl.results import FORMAT, FORMAT_VERSION
+from neuro_bpl.results import FORMAT, FORMAT_VERSION, Label, Piece
+
+BRANCH = "main"
+LOCK = "writer.lock"
+CHUNK_BYTES = 2**20
+RUNNING, COMPLETE, DIVERGED, FAILED = "running", "complete", "diverged", "failed"
 
 
-def check_free(path: Path | str, overwrite: bool) -> None:
-    """Refuse to write over something (`FileExistsError`), and folders that cannot be written (`OSError`)."""
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists.\n  Allowed: a path that does not exist yet.\n"
-            f"  Why: nothing is written over silently.\n"
-            f"  Type: --overwrite (overwrite=True) to replace it, or --output with another name."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=path.parent):
-        pass
+class DamagedRunError(ValueError):
+    """A store that cannot be read as it was written."""
 
 
-def save(run: xr.DataTree, path: Path | str, overwrite: bool = False) -> Path:
-    """Write a run to a Zarr folder: beside its place first, then moved there whole.
+@dataclass
+class StoredPart:
+    """A part as it is on disk: its pieces, its checkpoint ({} when it is complete), and what its attributes say."""
+
+    pieces: Piece
+    checkpoint: dict[str, np.ndarray]
+    attrs: dict[str, Any]
+
+    @property
+    def labels(self) -> list[Label]:
+        """Coordinates of each point."""
+        return json.loads(self.attrs["labels"])
+
+    @property
+    def descriptions(self) -> list[dict[str, Any]]:
+        """The experiment of each point."""
+        return json.loads(self.attrs["experiments"])
+
+
+@dataclass
+class Contents:
+    """All that a store holds."""
+
+    attrs: dict[str, Any]
+    parts: dict[str, StoredPart] = field(default_factory=dict)
+
+    @property
+    def grid(self) -> dict[str, list]:
+        """Named dims of the sweep and their values; {} for a single run."""
+        return json.loads(self.attrs["sweep"])
+
+    def tree(self) -> xr.DataTree:
+        """The run: parts combined, with what happened to each point."""
+        parts = {name: part for name, part in self.parts.items() if part.pieces}
+        tree = results.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
+        points = [
+            {"at": label, "status": part.attrs["status"], "error": part.attrs.get("error", ""), "run": described}
+            for part in self.parts.values()
+            for label, described in zip(part.labels, part.descriptions, strict=True)
+        ]
+        tree.attrs = {**self.attrs, "points": json.dumps(points)}
+        return tree
+
+
+def check_path(path: Path | str, overwrite: bool = False, resume: bool = False) -> None:
+    """Refuse to write over something, and folders that cannot be written.
 
     Raises
     ------
     FileExistsError
-        If the path exists and `overwrite` is not set.
+        If there is something at `path` and it may not be replaced or resumed, or it is not a run.
+    OSError
+        If the folder cannot be written.
     """
     path = Path(path)
-    check_free(path, overwrite)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        fresh, old = Path(folder) / "new", Path(folder) / "old"
-        run.to_zarr(fresh, mode="w", zarr_format=2, consolidated=False)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(fresh, path)
-        if old.is_file():
-            old.unlink()
-        shutil.rmtree(old, ignore_errors=True)
-    return path
+    if overwrite and resume:
+        raise refusal("overwrite, resume", (True, True), "one of them", "a run is replaced or continued", "--resume")
+    if path.exists() and not (overwrite or resume):
+        raise FileExistsError(
+            f"{path} exists.\n  Allowed: a path that does not exist yet.\n"
+            f"  Why: nothing is written over silently.\n"
+            f"  Type: --resume (resume=True) to go on with the run there, --overwrite (overwrite=True) to replace it, "
+            f"or --output with another name."
+        )
+    if path.exists() and not is_store(path) and not _is_empty(path):
+        raise FileExistsError(
+            f"{path} is not a run of neuro_bpl.\n  Allowed: a run, an empty folder, or a path that does not exist.\n"
+            f"  Why: only runs are replaced or resumed.\n  Type: --output with another name."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(b"neuro_bpl")
+    except OSError as error:
+        raise OSError(
+            f"{path.parent} cannot be written ({error.strerror or error}).\n  Allowed: a folder you may write to.\n"
+            f"  Why: the run is stored there while it trains.\n  Type: --output with a path in another folder."
+        ) from error
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder looks like an Icechunk repository."""
+    return all((path / part).is_dir() for part in ("refs", "snapshots"))
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+class Memory:
+    """A run that is not stored: what was committed stays in memory."""
+
+    def __init__(self, attrs: Mapping[str, str]) -> None:
+        self._attrs = dict(attrs)
+        self._pieces: dict[str, list[Piece]] = {}
+        self._said: dict[str, dict[str, Any]] = {}
+
+    @property
+    def contents(self) -> Contents:
+        """All that was committed."""
+        parts = {name: StoredPart(results.join(self._pieces[name]), {}, said) for name, said in self._said.items()}
+        return Contents(self._attrs, parts)
+
+    def commit(
+        self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
+    ) -> None:
+        """Append a piece to a part."""
+        self._pieces.setdefault(name, []).append(piece)
+        self._said[name] = dict(attrs)
+
+    def drop(self, name: str) -> None:
+        """Remove a part, if there is one, to run its points again."""
+        self._pieces.pop(name, None)
+        self._said.pop(name, None)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Writer:
+    """The one process that writes to a store; `contents` is what was there when it began."""
+
+    def __init__(self, path: Path, attrs: Mapping[str, str], overwrite: bool = False) -> None:
+        self.path = path
+        self._overwrite = overwrite
+        self._repository: icechunk.Repository | None = None
+        self._lock = FileLock(path / LOCK, timeout=0)
+        self._digest = Digest()
+        if is_store(path):
+            self._take_lock()
+        if is_store(path) and not overwrite:
+            self.contents = read(path)
+            self._repository = icechunk.Repository.open(_storage(path))
+            self._digest.add("", {}, self.contents.attrs)
+            for name, part in self.contents.parts.items():
+                self._digest.add(name, {**part.pieces, "checkpoint": _as_dataset(part.checkpoint)}, part.attrs)
+        else:
+            self.contents = Contents(dict(attrs))
+        self._attrs: dict[str, Any] = dict(attrs)
+
+    def _take_lock(self) -> None:
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise FileExistsError(
+                f"{self.path} is being written by another process.\n  Allowed: one writer a run.\n"
+                f"  Why: two would overwrite each other's updates.\n  Type: wait for it, or --output with another name."
+            ) from error
+
+    def _open(self) -> icechunk.Repository:
+        if self._repository is None:
+            self._lock.release()
+            if self._overwrite:  # Only now that there is something to put in its place.
+                remove(self.path)
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._repository = icechunk.Repository.create(_storage(self.path))
+            self._take_lock()
+        return self._repository
+
+    def commit(
+        self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
+    ) -> None:
+        """Append a piece to a part, replace its checkpoint and attributes: all, or nothing.
+
+        `growth` is the number of steps to which a growing axis will come, for the size of chunks on disk.
+        """
+        schema.check_piece(piece)
+        stored = {**piece, "checkpoint": _as_dataset(checkpoint)}
+        self._digest.add("", {}, self._attrs)
+        self._digest.add(name, stored, dict(attrs))
+        try:
+            session = self._open().writable_session(BRANCH)
+            with _quiet():
+                root = zarr.open_group(session.store, mode="a")
+                root.attrs.put(dict(self._attrs))
+                for group, dataset in stored.items():
+                    _write(session.store, f"parts/{name}/{group}", dataset, growth)
+                root[f"parts/{name}"].attrs.put(dict(attrs))
+            session.commit(f"{name}: {attrs['status']}", metadata={"digest": self._digest.value()})
+        except (OSError, icechunk.IcechunkError) as error:
+            raise OSError(
+                f"{self.path} cannot be written ({_first_line(error)}).\n"
+                f"  What was committed before is safe; the last chunk of updates is lost.\n"
+                f"  Type: free some space (or mend the folder), then run the same command with --resume."
+            ) from error
+
+    def drop(self, name: str) -> None:
+        """Remove a part, if there is one, to run its points again."""
+        self.contents.parts.pop(name, None)
+        if self._repository is None:
+            return
+        session = self._repository.writable_session(BRANCH)
+        group = zarr.open_group(session.store, mode="a")
+        if f"parts/{name}" in group:
+            del group[f"parts/{name}"]
+            self._digest.drop(name)
+            session.commit(f"{name}: dropped", metadata={"digest": self._digest.value()})
+
+    def close(self) -> None:
+        """Let go of the store, without what no reader needs any more."""
+        if self._repository is not None:
+            now = datetime.datetime.now(datetime.UTC)
+            with contextlib.suppress(icechunk.IcechunkError):
+                self._repository.expire_snapshots(older_than=now)
+                self._repository.garbage_collect(now)
+        self._lock.release()
+
+
+@contextlib.contextmanager
+def writing(path: Path, attrs: Mapping[str, str], resume: bool, overwrite: bool) -> Iterator[Writer]:
+    """A writer of the run at `path`: a new one, or the one that is there."""
+    check_path(path, overwrite, resume)
+    writer = Writer(path, attrs, overwrite)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def _storage(path: Path) -> icechunk.Storage:
+    icechunk.set_logs_filter("off")  # What matters of it is raised; it also warns of what the lock keeps out.
+    return icechunk.local_filesystem_storage(str(path))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized as a component of a Zarr hierarchy")
+        yield
+
+
+def _write(store: Any, group: str, dataset: xr.Dataset, growth: int) -> None:
+    dim = results.growing(dataset)
+    dataset = _texts_as_objects(dataset)
+    # Chunks of nothing but zeros or NaN are written too: bit for bit what was computed, and missed when they are lost.
+    options: dict[str, Any] = {"group": group, "consolidated": False, "write_empty_chunks": True}
+    exists = False
+    if dim is not None:
+        with contextlib.suppress(KeyError, FileNotFoundError):
+            exists = dim in zarr.open_group(store, path=group, mode="r")
+    if exists:
+        dataset.to_zarr(store, append_dim=dim, safe_chunks=False, **options)
+        return
+    encoding = {
+        name: {"chunks": _chunks(values, dim, growth)} for name, values in dataset.variables.items() if values.ndim
+    }
+    dataset.to_zarr(store, mode="w", encoding=encoding, **options)
+
+
+def _chunks(values: xr.Variable, dim: str | None, growth: int) -> tuple[int, ...]:
+    """Whole along all axes but the growing one, which is cut into pieces of about a mebibyte."""
+    if dim not in values.dims:
+        return tuple(max(size, 1) for size in values.shape)
+    one = max(values.nbytes // max(values.sizes[dim], 1), 1)
+    length = int(np.clip(CHUNK_BYTES // one, 1, growth))
+    return tuple(length if axis == dim else max(size, 1) for axis, size in values.sizes.items())
+
+
+def _as_dataset(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """A checkpoint: flat arrays, one for each number format."""
+    return xr.Dataset({name: (f"{name}_axis", values) for name, values in arrays.items()})
+
+
+def _texts_as_objects(dataset: xr.Dataset) -> xr.Dataset:
+    return _texts(dataset, "U", object)
+
+
+def _texts_as_texts(dataset: xr.Dataset) -> xr.Dataset:
+    return _texts(dataset, "OT", str)
+
+
+def _texts(dataset: xr.Dataset, kinds: str, dtype: type) -> xr.Dataset:
+    changed: dict = {
+        name: (values.dims, np.array(values.values.tolist(), dtype=dtype), values.attrs)
+        for name, values in dataset.variables.items()
+        if values.dtype.kind in kinds
+    }
+    return dataset.assign({k: v for k, v in changed.items() if k not in dataset.coords}).assign_coords(
+        {k: v for k, v in changed.items() if k in dataset.coords}
+    )
+
+
+def read(path: Path) -> Contents:
+    """All that was committed to a store.
+
+    Raises
+    ------
+    DamagedRunError
+        If it is not a store of neuro_bpl, is damaged, or of another format version.
+    """
+    try:
+        with _quiet():
+            return _read(path)
+    except (DamagedRunError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # A panic inside Icechunk is no Exception.
+        raise _damaged(path, f"it cannot be read ({_first_line(error)})") from error
+
+
+def _read(path: Path) -> Contents:
+    repository = icechunk.Repository.open(_storage(path))
+    session = repository.readonly_session(BRANCH)
+    commit = next(iter(repository.ancestry(snapshot_id=session.snapshot_id)))
+    root: Any = session.store
+    tree = xr.open_datatree(root, engine="zarr", consolidated=False, chunks=None).load()
+    attrs: dict[str, Any] = {str(key): value for key, value in tree.attrs.items()}
+    found = (attrs.get("format"), attrs.get("format_version"))
+    if found != (FORMAT, FORMAT_VERSION):
+        raise _damaged(path, f"it says {found}, not {(FORMAT, FORMAT_VERSION)}")
+    contents, digest = Contents(attrs), Digest()
+    digest.add("", {}, attrs)
+    for name, part in (tree["parts"].children if "parts" in tree else {}).items():
+        pieces = {group: _texts_as_texts(node.to_dataset(inherit=False)) for group, node in part.children.items()}
+        words: dict[str, Any] = {str(key): value for key, value in part.attrs.items()}
+        digest.add(name, pieces, words)
+        saved = pieces.pop("checkpoint")
+        arrays = {str(key): values.values for key, values in saved.data_vars.items()}
+        contents.parts[name] = StoredPart(pieces, arrays, words)
+    if commit.metadata.get("digest") != digest.value():
+        raise _damaged(path, "its contents are not those that were committed")
+    return contents
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0].strip()}" if text else type(error).__name__
+
+
+def _damaged(path: Path, why: str) -> DamagedRunError:
+    error = refusal(
+        "run",
+        str(path),
+        "a folder written by neuro_bpl.train or neuro_bpl.sweep",
+        why,
+        "the path of a run, such as data/runs/x, or train again",
+    )
+    return DamagedRunError(str(error))
 
 
 def open_run(path: Path | str) -> xr.DataTree:
-    """Open a run that `save` wrote.
+    """Open what was committed of a run, finished or not.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the run.
+
+    Returns
+    -------
+    xarray.DataTree
+        The run, in memory. `attrs["status"]` says whether it is complete.
 
     Raises
     ------
     FileNotFoundError
         If there is nothing at `path`.
     ValueError
-        If what is there is not a run, or one of another format version.
+        If what is there is not a run, is damaged, or of another format version.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"there is no run at {path}.\n  Type: python models/sequential_digits.py --output {path} to make one."
         )
-    try:
-        tree = xr.open_datatree(path, engine="zarr", consolidated=False, chunks=None).load()
-    except Exception as error:
-        raise _foreign(path, f"Zarr cannot read it ({type(error).__name__})") from error
-    if tree.attrs.get("format") != FORMAT or tree.attrs.get("format_version") != str(FORMAT_VERSION):
-        found = (tree.attrs.get("format"), tree.attrs.get("format_version"))
-        raise _foreign(path, f"it says {found}, not {(FORMAT, str(FORMAT_VERSION))}")
-    lost = [group for group in ("parameters", "training", "evaluation", "weights") if group not in tree]
-    if lost:
-        raise _foreign(path, f"it lacks {', '.join(lost)}")
+    if not is_store(path):
+        raise _damaged(path, "it is not a store")
+    tree = read(path).tree()
+    schema.validate(tree)
     return tree
 
 
-def _foreign(path: Path, why: str) -> ValueError:
-    return refusal(
-        "run", str(path), "a Zarr folder written by neuro_bpl.save", why, "the path of a run, such as data/runs/x.zarr"
-    )
+def remove(path: Path) -> None:
+    """Remove a run, or an empty folder (checked by `check_path`)."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def export_netcdf(run: xr.DataTree, path: Path | str, overwrite: bool = False) -> Path:
+    """Write a whole run to one NetCDF file; `xarray.open_datatree` gives it back without loss.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and `overwrite` is not set.
+    ValueError
+        If `run` is not a run.
+    """
+    path = Path(path)
+    schema.validate(run)
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists.\n  Allowed: a path that does not exist yet.\n  Why: nothing is written over silently.\n"
+            f"  Type: overwrite=True to replace it, or another name."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        fresh = Path(folder) / path.name
+        run.to_netcdf(fresh, engine="h5netcdf")
+        fresh.replace(path)
+    return path
+
+
+def sizes(piece: Piece) -> int:
+    """Bytes of a piece."""
+    return sum(dataset.nbytes for dataset in piece.values())
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Refuse a run that would not fit on the disk (`OSError`)."""
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise OSError(
+            f"{path} would need about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free.\n"
+            f"  Why: a run that fills the disk is lost in the middle.\n"
+            f"  Type: free some space, fewer evaluations or snapshots, fewer names in record, or another --output."
+        )
+
+
+def statuses(run: xr.DataTree) -> Sequence[dict[str, Any]]:
+    """What happened to each point: its coordinates, status ("running", "complete", "diverged", "failed"), and error."""
+    return json.loads(run.attrs["points"])

@@ -1,119 +1,49 @@
-"""Training: one compiled scan over updates, all seeds at once."""
+"""Training: chunks of compiled updates, each committed with an evaluation before the next begins."""
 
+import dataclasses
+import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Key
 from tqdm import tqdm
 
-from neuro_bpl import optimizers as optimising
-from neuro_bpl import recording, results
+from neuro_bpl import checkpoint, evaluation, recording, results, store
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
-from neuro_bpl.learner import Learner
-from neuro_bpl.metrics import Outcome, accuracy
-from neuro_bpl.moment import Moment, moments, online_outcome
+from neuro_bpl.learner import Hyperparameters, Learner, newborn, run_updates, sample
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import refusal
+from neuro_bpl.provenance import differences, origin
+from neuro_bpl.recording import EVALUATION, SNAPSHOT
+from neuro_bpl.results import Part, Piece
 from neuro_bpl.rules import LearningRule
-from neuro_bpl.tasks.protocol import Task
+from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
 from neuro_bpl.trials import Trials
 
 EVALUATED = ("validation", "test")
-TRIALS_AT_ONCE = 1000
 
 
-def learn_batch(
-    circuit: Circuit,
-    rule: LearningRule,
-    optimizers: Optimizers,
-    weights: Weights,
-    optimizer_state: PyTree,
-    trials: Trials,
-) -> tuple[Weights, PyTree, Outcome]:
-    """Learn from one batch of trials: one update at its end, or one at every step."""
-    if rule.update == "trial":
-        gradient, outcome = rule.learn(circuit, weights, trials)
-        return *optimising.apply(optimizers, circuit, weights, optimizer_state, gradient), outcome
+@runtime_checkable
+class Sink(Protocol):
+    """Where a run goes: to disk (`store.Writer`), or into memory (`store.Memory`)."""
 
-    def advance(carry: tuple, moment: Moment) -> tuple[tuple, tuple]:
-        weights, optimizer_state, state = carry
-        state, gradient, loss, y_t = rule.step(circuit, weights, state, moment)
-        weights, optimizer_state = optimising.apply(optimizers, circuit, weights, optimizer_state, gradient)
-        return (weights, optimizer_state, state), (loss, y_t)
+    @property
+    def contents(self) -> store.Contents:
+        """What was committed before this process began."""
 
-    circuit.check(trials)
-    carry = (weights, optimizer_state, rule.init(circuit, weights, trials.n_trials))
-    (weights, optimizer_state, _), (losses, outputs) = jax.lax.scan(advance, carry, moments(trials))
-    return weights, optimizer_state, online_outcome(circuit, trials, losses, outputs)
-
-
-@partial(jax.jit, static_argnames=("circuit", "n_updates", "batch_size"))
-def run_updates(
-    circuit: Circuit,
-    task: Task,
-    rule: LearningRule,
-    optimizers: Optimizers,
-    learners: Learner,
-    keys: tuple[Key[Array, " seed"], Key[Array, " seed"]],
-    first: Int[Array, ""],
-    n_updates: int,
-    batch_size: int,
-) -> tuple[Learner, Outcome]:
-    """A chunk of updates of all seeds; a seed whose loss is not finite stops learning."""
-
-    def update(
-        learner: Learner, number: Int[Array, ""], data_key: Key[Array, ""], noise_key: Key[Array, ""]
-    ) -> tuple[Learner, Outcome]:
-        trials = task.sample(jax.random.fold_in(data_key, number), jax.random.fold_in(noise_key, number), batch_size)
-        weights, state, outcome = learn_batch(
-            circuit, rule, optimizers, learner.weights, learner.optimizer_state, trials
-        )
-        fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
-        diverged_at = jnp.where(fails, number.astype(jnp.int32), learner.diverged_at)
-        old, new = (learner.weights, learner.optimizer_state), (weights, state)
-        kept = jax.tree.map(lambda o, n: jnp.where(diverged_at < 0, n, o), old, new)
-        return Learner(kept[0], kept[1], diverged_at), outcome
-
-    def one_seed(learner: Learner, data_key: Key[Array, ""], noise_key: Key[Array, ""]) -> tuple[Learner, Outcome]:
-        numbers = first + jnp.arange(n_updates)
-        return jax.lax.scan(lambda learner, n: update(learner, n, data_key, noise_key), learner, numbers)
-
-    return jax.vmap(one_seed)(learners, *keys)
-
-
-@partial(jax.jit, static_argnames="circuit")
-def _outcome(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
-    def one_seed(weights: Weights) -> Outcome:
-        outputs = circuit.run(weights, trials)[1]
-        return Outcome(circuit.mean_loss(outputs, trials), accuracy(circuit.readout, outputs, trials))
-
-    return jax.lax.map(one_seed, weights)
-
-
-def evaluate(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
-    """Loss and accuracy of each seed's weights (leading axis of every array) on all trials, mean over trials."""
-    slices = [slice(at, at + TRIALS_AT_ONCE) for at in range(0, trials.n_trials, TRIALS_AT_ONCE)]
-    parts = [jax.tree.map(lambda a, part=part: a[part], trials) for part in slices]
-    share = [part.n_trials / trials.n_trials for part in parts]
-    outcomes = [_outcome(circuit, weights, part) for part in parts]
-    return jax.tree.map(lambda *values: sum(s * v for s, v in zip(share, values, strict=True)), *outcomes)
-
-
-_alignment = jax.jit(
-    lambda circuit, weights, trials: jax.lax.map(lambda w: recording.alignment(circuit, w, trials), weights),
-    static_argnums=0,
-)
-_activity = jax.jit(
-    lambda circuit, weights, trials: jax.lax.map(lambda w: recording.probe_activity(circuit, w, trials), weights),
-    static_argnums=0,
-)
+    def commit(
+        self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
+    ) -> None:
+        """Append a piece to a part, and replace its checkpoint and attributes."""
 
 
 def train(
@@ -125,9 +55,14 @@ def train(
     batch_size: int = 50,
     seeds: int | Seeds = 1,
     optimizers: Optimizers | None = None,
+    weights: Weights | None = None,
     record: Sequence[str] = (),
     n_evaluations: int = 20,
+    n_snapshots: int = 1,
     precision: str = "float32",
+    output: Path | str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> xr.DataTree:
     """Train a circuit on a task with a rule, from several seeds at once.
@@ -146,12 +81,21 @@ def train(
         Number of networks, or their seeds of weights, data and noise. Same seed, same numbers.
     optimizers : Optimizers, optional
         Optimisers of cortex, readout and predictor; Adam with learning rate 0.001 each by default.
+    weights : Weights, optional
+        Weights to start from, one network each along a leading axis; drawn from the seeds by default.
     record : sequence of str
-        What to record besides loss and accuracy: names of `neuro_bpl.recording.QUANTITIES`.
-    n_evaluations : int
-        Held-out evaluations after the one before training.
+        What to record besides loss, accuracy and weights: names of docs/schema.md.
+    n_evaluations, n_snapshots : int
+        Held-out evaluations, and snapshots of weights and activity, after the first one before training. Snapshots are
+        taken at evaluations.
     precision : "float32" or "float64"
         Floating-point format.
+    output : path, optional
+        Folder to store the run in while it trains; in memory only by default.
+    resume : bool
+        Go on with the run at `output` where its last commit left it; begin it where there is none.
+    overwrite : bool
+        Replace the run at `output`.
     progress : bool
         Show a progress bar with loss and time left on stderr.
 
@@ -163,97 +107,268 @@ def train(
     Raises
     ------
     ValueError
-        If an argument is not possible.
+        If an argument is not possible, or `output` holds another experiment.
+    FileExistsError
+        If there is something at `output` that may not be replaced or resumed.
+    OSError
+        If `output` cannot be written, or the run would not fit on the disk.
     FloatingPointError
         If the loss of every seed stops being finite; it names the update, the rule and the largest weight. A single
         seed that diverges is frozen, warned of, and marked in `training.diverged_at`.
     """
-    seeds = seeds if isinstance(seeds, Seeds) else _count(seeds)
-    schedule = Schedule(n_updates, batch_size, n_evaluations, precision)
-    names = recording.check_names(record, circuit)
-    if rule.credit.predicting:
-        circuit.predictor()
-    optimizers = optimizers or Optimizers()
-    with jax.enable_x64(precision == "float64"):
-        history, learners = _train(circuit, task, rule, optimizers, schedule, seeds, names, progress)
-        activity = {}
-        if {"rates", "predicted_gradient", "true_gradient"} & set(names):
-            activity = jax.device_get(_activity(circuit, learners.weights, task.probe()))
-    experiment = Experiment(circuit, task, rule, optimizers, schedule, seeds)
-    recorded = {name: value for name, value in activity.items() if name in names}
-    return results.build(experiment, history, recorded, jax.device_get(learners))
+    experiment = Experiment(
+        circuit,
+        task,
+        rule,
+        optimizers or Optimizers(),
+        Schedule(n_updates, batch_size, n_evaluations, n_snapshots, precision),
+        as_seeds(seeds),
+        recording.check_names(record, circuit, rule),
+        weights,
+    )
+    part = Part((experiment,), ({},))
+    if output is None:
+        memory = store.Memory(attributes([part], {}))
+        train_part(part, "0", memory, progress, raising=True)
+        return memory.contents.tree()
+    path = Path(output)
+    with store.writing(path, attributes([part], {}), resume, overwrite) as writer:
+        stored = writer.contents.parts.get("0")
+        if stored is not None and (found := differences(stored.descriptions[0], part.descriptions()[0])):
+            raise another_experiment(path, found)
+        if stored is not None and stored.attrs["status"] == store.DIVERGED:
+            raise FloatingPointError(f"the run at {path} diverged. Type: --overwrite with a lower learning rate.")
+        train_part(part, "0", writer, progress, raising=True)
+    return store.open_run(path)
 
 
-def _count(seeds: int) -> Seeds:
+def attributes(parts: Sequence[Part], grid: Mapping[str, Sequence]) -> dict[str, str]:
+    """Root attributes of a run: what it is, and where it comes from."""
+    return {**results.attributes(parts, grid), **origin()}
+
+
+def another_experiment(path: Path, found: Sequence[str]) -> ValueError:
+    """The refusal to go on with a run that is another experiment."""
+    shown = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+    return refusal(
+        "resume",
+        str(path),
+        "a run of the same experiment",
+        f"this one differs: {shown}",
+        "--output with another name, --overwrite to replace it, or the stored values",
+    )
+
+
+def as_seeds(seeds: int | Seeds) -> Seeds:
+    """Seeds of so many networks."""
+    if isinstance(seeds, Seeds):
+        return seeds
     if isinstance(seeds, bool) or not isinstance(seeds, (int, np.integer)) or seeds < 1:
         raise refusal("seeds", seeds, "a whole number >= 1, or Seeds(...)", "it is the number of networks", "seeds=5")
     return Seeds.count(int(seeds))
 
 
-def _train(
-    circuit: Circuit,
-    task: Task,
-    rule: LearningRule,
-    optimizers: Optimizers,
-    schedule: Schedule,
-    seeds: Seeds,
-    names: tuple[str, ...],
-    progress: bool,
-) -> tuple[results.History, Learner]:
-    probe, held_out = task.probe(), {split: task.held_out(split) for split in EVALUATED}
-    weight_keys, *keys = seeds.keys()
-    data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys)
-    first_batch = task.sample(data_key, noise_key, schedule.batch_size)
-    for trials in (first_batch, probe, *held_out.values()):
-        circuit.check(trials)
-    learners = _newborn(circuit, optimizers, weight_keys)
-    history = results.History()
+def train_part(part: Part, name: str, sink: Sink, progress: bool, raising: bool) -> None:
+    """Train the points of a part from where the sink's checkpoint left them, committing every chunk.
 
-    def look(update: int) -> None:
-        outcomes = {
-            split: jax.device_get(evaluate(circuit, learners.weights, trials)) for split, trials in held_out.items()
+    `raising`: raise `FloatingPointError` when every network has diverged, instead of marking the part and going on.
+    """
+    stored = sink.contents.parts.get(name)
+    if stored is not None and stored.attrs["status"] != store.RUNNING:
+        return
+    with jax.enable_x64(part.first.schedule.precision == "float64"):
+        training = Training.prepare(part, name, sink)
+        learners, done = training.begin(stored)
+        bar = tqdm(
+            total=part.first.schedule.n_updates,
+            initial=done,
+            desc=f"{part.name:>9}",
+            unit="update",
+            disable=not progress,
+            file=sys.stderr,
+        )
+        with bar:
+            for first, n in part.first.schedule.chunks():
+                if first < done:
+                    continue
+                learners, loss = training.chunk(learners, first, n, raising)
+                bar.update(n)
+                bar.set_postfix(loss=f"{loss:.3g}")
+                if (np.asarray(learners.diverged_at) >= 0).all():
+                    break
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A part in training: all that stays the same from chunk to chunk."""
+
+    part: Part
+    name: str
+    sink: Sink
+    hyper: Hyperparameters
+    keys: tuple[Key[Array, " network"], Key[Array, " network"], Key[Array, " network"]]
+    probe: Trials
+    held_out: Mapping[str, Trials]
+    said: Mapping[str, str]
+
+    @classmethod
+    def prepare(cls, part: Part, name: str, sink: Sink) -> "Training":
+        """Look at everything that can be refused before anything is compiled."""
+        experiment = part.first
+        circuit, task = experiment.circuit, experiment.task
+        if any(point.rule.credit.predicting for point in part.points):
+            circuit.predictor()
+        _check_stream(experiment)
+        _check_weights(experiment)
+        keys = jax.tree.map(lambda stream: jnp.tile(stream, len(part.points)), experiment.seeds.keys())
+        level = task.first_level() if isinstance(task, Curriculum) else ()
+        data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys[1:])
+        first_batch = sample(task, level, data_key, noise_key, experiment.schedule.batch_size)
+        probe, held_out = task.probe(), {split: task.held_out(split) for split in EVALUATED}
+        for trials in (first_batch, probe, *held_out.values()):
+            circuit.check(trials)
+        words = said(part.labels, part.descriptions())
+        return cls(part, name, sink, part.hyperparameters(), keys, probe, held_out, words)
+
+    def begin(self, stored: store.StoredPart | None) -> tuple[Learner, int]:
+        """Every network at its first update, or where the checkpoint left it, and the updates done."""
+        part = self.part
+        start = None if part.first.weights is None else _tiled(part.first.weights, len(part.points))
+        make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size)
+        if stored is not None:
+            like = jax.eval_shape(make, self.hyper, self.keys[0], start)
+            return checkpoint.unpack(stored.checkpoint, like), int(stored.attrs["updates"])
+        learners = make(self.hyper, self.keys[0], start)
+        piece = {**results.parameters(part), **self.look(learners, 0)}
+        self.check_space(piece, learners)
+        self.commit(piece, learners, 0)
+        return learners, 0
+
+    def chunk(self, learners: Learner, first: int, n: int, raising: bool) -> tuple[Learner, float]:
+        """One chunk of updates, an evaluation, a commit; returns the loss of the last update too."""
+        experiment = self.part.first
+        learners, update = run_updates(
+            experiment.circuit,
+            experiment.task,
+            self.hyper,
+            learners,
+            self.keys[1:],
+            first,
+            n,
+            experiment.schedule.batch_size,
+        )
+        update, diverged_at = jax.device_get((update, learners.diverged_at))
+        piece = results.training(self.part, first, update, diverged_at)
+        self.commit({**piece, **self.look(learners, first + n)}, learners, first + n)
+        _report_divergence(self.part, learners, first, raising)
+        loss = update.outcome.loss[:, -1]
+        return learners, float(loss[np.isfinite(loss)].mean()) if np.isfinite(loss).any() else float("nan")
+
+    def look(self, learners: Learner, update: int) -> Piece:
+        """Held-out evaluation, and what is asked for of the probe batch."""
+        experiment, names = self.part.first, self.part.first.record
+        found = {
+            split: jax.device_get(evaluation.outcomes(experiment.circuit, learners.weights, trials))
+            for split, trials in self.held_out.items()
         }
-        aligned = _alignment(circuit, learners.weights, probe) if "gradient_alignment" in names else None
-        history.evaluated(update, outcomes, jax.device_get(aligned))
+        at_snapshot = update in experiment.schedule.snapshots()
+        asked = recording.probed(names, EVALUATION, *([SNAPSHOT] if at_snapshot else []))
+        piece = results.evaluation(self.part, update, found)
+        if asked:
+            batch_size = experiment.schedule.batch_size
+            values = _probe(experiment.circuit, self.hyper, learners.weights, self.probe, batch_size, asked)
+            piece |= results.probed(self.part, update, jax.device_get(values))
+        if at_snapshot:
+            piece |= results.weights(self.part, update, jax.device_get(learners.weights))
+        return piece
 
-    look(0)
-    with tqdm(
-        total=schedule.n_updates, desc=f"{rule.name:>9}", unit="update", disable=not progress, file=sys.stderr
-    ) as bar:
-        for first, n in schedule.chunks():
-            learners, outcome = run_updates(
-                circuit, task, rule, optimizers, learners, tuple(keys), first, n, schedule.batch_size
-            )
-            history.trained(jax.device_get(outcome))
-            _report_divergence(rule, learners, first)
-            look(first + n)
-            bar.update(n)
-            bar.set_postfix(loss=f"{float(np.nanmean(outcome.loss[:, -1])):.3g}")
-    return history, learners
+    def commit(self, piece: Piece, learners: Learner, done: int) -> None:
+        """Hand a piece to the sink, with the checkpoint to go on from while there is more to do."""
+        schedule = self.part.first.schedule
+        diverged = (np.asarray(learners.diverged_at) >= 0).all()
+        status = store.DIVERGED if diverged else store.COMPLETE if done == schedule.n_updates else store.RUNNING
+        saved = checkpoint.pack(learners) if status == store.RUNNING else {}
+        attrs = {**self.said, "status": status, "updates": done}
+        self.sink.commit(self.name, piece, saved, attrs, schedule.n_updates)
+
+    def check_space(self, piece: Piece, learners: Learner) -> None:
+        """Refuse a run that would fill the disk."""
+        if not isinstance(self.sink, store.Writer):
+            return
+        schedule = self.part.first.schedule
+        commits = len(schedule.chunks()) + 1
+        saved = sum(array.nbytes for array in checkpoint.pack(learners).values())
+        losses = 16 * schedule.n_updates * len(learners.diverged_at)
+        store.check_space(self.sink.path, (store.sizes(piece) + saved) * commits + losses)
 
 
-def _newborn(circuit: Circuit, optimizers: Optimizers, keys: Key[Array, " seed"]) -> Learner:
-    weights = jax.vmap(circuit.init)(keys)
-    state = jax.vmap(lambda w: optimizers.transform(circuit, w).init(w))(weights)
-    return Learner(weights, state, jnp.full(keys.shape, -1, jnp.int32))
+def _tiled(weights: Weights, n_points: int) -> Weights:
+    """The given weights for every point, in the format of this run."""
+    dtype = jnp.zeros(0).dtype
+    return jax.tree.map(lambda leaf: jnp.tile(jnp.asarray(leaf, dtype), (n_points,) + (1,) * (leaf.ndim - 1)), weights)
 
 
-def _report_divergence(rule: LearningRule, learners: Learner, first: int) -> None:
-    """Warn of seeds that diverged in the chunk that began at update `first`; raise when none is left."""
+def _check_weights(experiment: Experiment) -> None:
+    circuit, weights, n_seeds = experiment.circuit, experiment.weights, len(experiment.seeds.weights)
+    if weights is None:
+        return
+    several = evaluation.has_network_axis(circuit, weights)
+    found = len(jax.tree.leaves(weights)[0]) if several else "one network without a leading axis"
+    if found != n_seeds:
+        raise refusal(
+            "weights",
+            found,
+            f"{n_seeds} networks along a leading axis",
+            "every seed starts from weights of its own",
+            "jax.vmap(circuit.init)(keys), or load(run).weights of a run with as many seeds",
+        )
+
+
+def said(labels: Sequence[results.Label], descriptions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Attributes by which the points of a part are found again."""
+    return {"labels": json.dumps([dict(label) for label in labels]), "experiments": json.dumps(descriptions)}
+
+
+@partial(jax.jit, static_argnames=("circuit", "batch_size", "names"))
+def _probe(
+    circuit: Circuit, hyper: Hyperparameters, weights: Weights, trials: Trials, batch_size: int, names: tuple[str, ...]
+) -> dict[str, Array]:
+    def one(own: tuple) -> dict[str, Array]:
+        varying, weights = own
+        return recording.on_probe(circuit, hyper.of(varying)[0], weights, trials, batch_size, names)
+
+    return jax.lax.map(one, (hyper.varying, weights))
+
+
+def _check_stream(experiment: Experiment) -> None:
+    if isinstance(experiment.task, Streaming) and experiment.rule.update != "step":
+        raise refusal(
+            "rule.update",
+            experiment.rule.update,
+            '"step" on a stream',
+            "a stream has no end of trial at which weights could change",
+            'bp_lambda(view="backward", update="step")',
+        )
+
+
+def _report_divergence(part: Part, learners: Learner, first: int, raising: bool) -> None:
+    """Warn of networks that diverged in the chunk that began at update `first`; raise when none is left."""
     diverged_at = np.asarray(learners.diverged_at)
     new = np.flatnonzero(diverged_at >= first)
     if not len(new):
         return
-    seed = int(new[0])
+    network = int(new[0])
+    point, seed = divmod(network, part.n_seeds)
     size, name = max(
-        (float(np.abs(leaf[seed]).max()), jax.tree_util.keystr(path, simple=True, separator="."))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(learners.weights))
+        (float(np.abs(leaf[network]).max()), name)
+        for name, leaf in results.named_leaves(jax.device_get(learners.weights)).items()
     )
+    where = "".join(f", {dim} {value}" for dim, value in part.labels[point].items())
     message = (
-        f"the loss of {rule.name} is not finite at update {diverged_at[seed]} (network {seed}); "
-        f"its largest weight is {name} with magnitude {size:.3g}. Type: a lower learning rate, such as "
-        f"Optimizers(cortex=Optimizer(learning_rate=1e-4)), or Optimizer(clip_norm=1.0)."
+        f"the loss of {part.points[point].rule.name} is not finite at update {diverged_at[network]} "
+        f"(network {seed}{where}); its largest weight is {name} with magnitude {size:.3g}. Type: a lower learning "
+        f"rate, such as Optimizers(cortex=Optimizer(learning_rate=1e-4)), or Optimizer(clip_norm=1.0)."
     )
-    if (diverged_at >= 0).all():
+    if raising and (diverged_at >= 0).all():
         raise FloatingPointError(message)
-    warnings.warn(message + " This network is frozen; the others go on.", RuntimeWarning, stacklevel=4)
+    warnings.warn(message + " This network is frozen; the others go on.", RuntimeWarning, stacklevel=5)

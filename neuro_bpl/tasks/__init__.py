@@ -2,5 +2,7 @@
 
 from neuro_bpl.tasks.digits import SequentialDigits
 from neuro_bpl.tasks.protocol import Task
+from neuro_bpl.tasks.stream import Stream
+from neuro_bpl.tasks.target_reaching import TargetReaching
 
-__all__ = ["SequentialDigits", "Task"]
+__all__ = ["SequentialDigits", "Stream", "TargetReaching", "Task"]

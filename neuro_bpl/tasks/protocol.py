@@ -2,8 +2,9 @@
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PyTree
 
+from neuro_bpl.metrics import Outcome
 from neuro_bpl.trials import Trials
 
 
@@ -19,3 +20,29 @@ class Task(Protocol):
 
     def probe(self) -> Trials:
         """A few fixed held-out trials for recording activity and gradients."""
+
+
+@runtime_checkable
+class Curriculum(Task, Protocol):
+    """A task whose training trials depend on how well the learner does; each network has a level of its own.
+
+    A level is a pytree of arrays of fixed shape, so that a step up never recompiles.
+    """
+
+    def first_level(self) -> PyTree:
+        """Where every network starts."""
+
+    def sample_level(
+        self, level: PyTree, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int
+    ) -> Trials:
+        """Training trials of a level."""
+
+    def next_level(self, level: PyTree, outcome: Outcome) -> PyTree:
+        """The level after an update."""
+
+
+@runtime_checkable
+class Streaming(Task, Protocol):
+    """A task without trial boundaries: each sample goes on where the one before it ended."""
+
+    streaming: bool

@@ -1,0 +1,104 @@
+"""Evaluation: how circuits do on trials that they do not learn from."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.metrics import Outcome
+from neuro_bpl.parameters import refusal
+from neuro_bpl.recording import units
+from neuro_bpl.tasks.protocol import Task
+from neuro_bpl.trials import Trials
+
+TRIALS_AT_ONCE = 1000
+
+
+@partial(jax.jit, static_argnames="circuit")
+def _outcomes(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
+    return jax.lax.map(lambda one: circuit.outcome(one, trials), weights)
+
+
+def outcomes(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
+    """Loss and accuracy of each network (leading axis of every array) on all trials, mean over trials."""
+    slices = [slice(at, at + TRIALS_AT_ONCE) for at in range(0, trials.n_trials, TRIALS_AT_ONCE)]
+    parts = [jax.tree.map(lambda a, part=part: a[part], trials) for part in slices]
+    share = [part.n_trials / trials.n_trials for part in parts]
+    found = [_outcomes(circuit, weights, part) for part in parts]
+    return jax.tree.map(lambda *values: sum(s * v for s, v in zip(share, values, strict=True)), *found)
+
+
+def evaluate(circuit: Circuit, weights: Weights, task: Task | Trials, split: str = "test") -> xr.Dataset:
+    """Loss and accuracy on a split of a task, or on any trials; nothing is learnt.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        The circuit.
+    weights : Weights
+        Weights of one network, or of several along a leading axis, as `load` gives them.
+    task : Task or Trials
+        Where trials come from.
+    split : str
+        Held-out set of the task, "validation" or "test"; not used with trials.
+
+    Returns
+    -------
+    xarray.Dataset
+        `loss` (mean over trials; in nats for cross-entropies) and `accuracy` (NaN for a loss without right answers),
+        along `seed` for several networks.
+
+    Raises
+    ------
+    ValueError
+        If the trials or the weights do not fit the circuit.
+
+    Examples
+    --------
+    >>> import jax, neuro_bpl as nb
+    >>> task = nb.tasks.TargetReaching()
+    >>> circuit = nb.Circuit(nb.RateCortex(task.n_inputs, 5), nb.LinearReadout(2))
+    >>> sorted(nb.evaluate(circuit, circuit.init(jax.random.key(0)), task).data_vars)
+    ['accuracy', 'loss']
+    """
+    trials = task if isinstance(task, Trials) else task.held_out(split)
+    circuit.check(trials)
+    several = has_network_axis(circuit, weights)
+    batch = weights if several else jax.tree.map(lambda leaf: leaf[None], weights)
+    found = jax.device_get(outcomes(circuit, batch, trials))
+    names = {"loss": "loss, mean over trials", "accuracy": "fraction of targets answered right"}
+    variables = {
+        name: xr.DataArray(
+            getattr(found, name) if several else getattr(found, name)[0],
+            dims=("seed",) if several else (),
+            attrs={"units": units(name, circuit), "long_name": long_name},
+        )
+        for name, long_name in names.items()
+    }
+    coords = {"seed": np.arange(len(found.loss))} if several else {}
+    return xr.Dataset(variables, coords, attrs={"split": "" if isinstance(task, Trials) else split})
+
+
+def has_network_axis(circuit: Circuit, weights: Weights) -> bool:
+    """Whether weights are those of several networks; refuses weights of another circuit (`ValueError`)."""
+    born = jax.eval_shape(circuit.init, jax.random.key(0))
+    wanted, got = (jax.tree.map(np.shape, tree) for tree in (born, weights))
+    if got == wanted:
+        return False
+    first = np.shape(jax.tree.leaves(weights)[0])[:1]
+    same: Any = jax.tree.structure(weights)
+    if jax.tree.structure(born) == same and all(
+        np.shape(leaf) == (*first, *like.shape)
+        for leaf, like in zip(jax.tree.leaves(weights), jax.tree.leaves(born), strict=True)
+    ):
+        return True
+    raise refusal(
+        "weights",
+        got,
+        f"{wanted}, or the same with a leading axis of networks",
+        "the weights must be those of this circuit",
+        "circuit.init(key), or circuit, weights = load(run)",
+    )

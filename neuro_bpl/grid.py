@@ -1,0 +1,167 @@
+"""A grid of experiments: its points, and the parts that one compiled call can train."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import psutil
+from jaxtyping import PyTree
+
+from neuro_bpl import recording
+from neuro_bpl.episode import play
+from neuro_bpl.experiment import Experiment
+from neuro_bpl.parameters import nearest, refusal
+from neuro_bpl.provenance import fingerprint
+from neuro_bpl.results import Label, Part
+from neuro_bpl.rules import LearningRule
+
+SHARE_OF_MEMORY = 0.5
+Grid = Mapping[str, Sequence[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One point of a grid: its coordinates, and the experiment, or why there is none."""
+
+    label: Label
+    experiment: Experiment | None
+    error: str = ""
+
+
+def points_of(base: Experiment, grid: Grid) -> list[Point]:
+    """Every point of a grid.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not known, or a value is of no use as a coordinate. A point that is not possible is kept, with
+        its error.
+    """
+    paths = {name: resolve(base, name) for name in grid}
+    for name, values in grid.items():
+        _check_values(name, values)
+    return [_point(base, paths, values, grid) for values in itertools.product(*grid.values())]
+
+
+def parts_of(points: Sequence[Point], limit: int) -> list[Part]:
+    """Points that one compiled call can train, in groups of at most `limit` networks."""
+    groups: dict[Any, list[tuple[Label, Experiment]]] = {}
+    for point in points:
+        if point.experiment is not None:
+            groups.setdefault(_structure(point.experiment), []).append((point.label, point.experiment))
+    parts = []
+    for group in groups.values():
+        size = max(limit // len(group[0][1].seeds.weights), 1)
+        for at in range(0, len(group), size):
+            labels, experiments = zip(*group[at : at + size], strict=True)
+            parts.append(Part(experiments, labels))
+    return parts
+
+
+def _structure(experiment: Experiment) -> tuple:
+    """What points of one compiled call have in common: everything but the numbers of rule and optimisers."""
+    numbers = jax.tree.structure((experiment.rule, experiment.optimizers))
+    task = jax.tree.structure(experiment.task), fingerprint(experiment.task)
+    start = fingerprint(experiment.weights)
+    return experiment.circuit, numbers, task, start, experiment.schedule, experiment.seeds, experiment.record
+
+
+def networks_at_once(experiment: Experiment) -> int:
+    """How many networks fit into half of the free memory: an estimate from one network's trial and weights."""
+    circuit, schedule = experiment.circuit, experiment.schedule
+    key = jax.random.key(0)
+
+    def one() -> PyTree:
+        weights = circuit.init(key)
+        trials = experiment.task.sample(key, key, schedule.batch_size)
+        return weights, play(circuit, weights, trials, circuit.cerebellum is not None)
+
+    weights, episode = jax.eval_shape(one)
+    # Weights, their gradient and two moments of Adam; an episode, its credit and what the reverse sweep keeps.
+    needed = 4 * _bytes(weights) + 3 * _bytes(episode)
+    return max(int(SHARE_OF_MEMORY * psutil.virtual_memory().available / needed), 1)
+
+
+def _bytes(tree: PyTree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def label_of(value: Any) -> float | int | str:
+    """How a value is shown on an axis: a rule by its name, numbers and texts as they are."""
+    return value.name if isinstance(value, LearningRule) else value
+
+
+def _check_values(name: str, values: Sequence[Any]) -> None:
+    labels = [label_of(value) for value in values] if isinstance(values, (list, tuple)) else values
+    usable = isinstance(labels, list) and all(isinstance(label, (str, int, float)) for label in labels)
+    if not usable or not labels or len(set(labels)) < len(labels):
+        raise refusal(
+            f"grid[{name!r}]",
+            labels,
+            "a list of different numbers, texts or rules",
+            "they are the coordinates of an axis",
+            f'{{"{name}": [0.0, 1.0]}}',
+        )
+
+
+def _point(base: Experiment, paths: Mapping[str, str], values: Sequence[Any], grid: Grid) -> Point:
+    label = {name: label_of(value) for name, value in zip(grid, values, strict=True)}
+    try:
+        experiment = base
+        # Whole rules first, so that their numbers can be set on top.
+        for name, value in sorted(zip(grid, values, strict=True), key=lambda pair: paths[pair[0]].count(".")):
+            experiment = replaced(experiment, paths[name].split("."), value)
+        names = recording.applicable(experiment.record, experiment.rule)
+        checked = recording.check_names(names, experiment.circuit, experiment.rule)
+        return Point(label, dataclasses.replace(experiment, record=checked))
+    except ValueError as error:
+        return Point(label, None, f"{type(error).__name__}: {error}")
+
+
+def replaced(instance: Any, path: Sequence[str], value: Any) -> Any:
+    """A dataclass with the field at the end of a path replaced."""
+    first, *rest = path
+    known = [spec.name for spec in dataclasses.fields(instance)]
+    if first not in known:
+        raise refusal(
+            "grid",
+            first,
+            ", ".join(known),
+            f"{type(instance).__name__} has no {first}",
+            "a grid of those points that have this parameter",
+        )
+    inner = replaced(getattr(instance, first), rest, value) if rest else value
+    return dataclasses.replace(instance, **{first: inner})
+
+
+def resolve(experiment: Experiment, name: str) -> str:
+    """The full path of a parameter, from its name or the end of its path.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter, or several.
+    """
+    known = list(fields(experiment))
+    ends = [path for path in known if path == name or path.endswith(f".{name}")]
+    exact = [path for path in ends if path == name]
+    if len(exact or ends) == 1:
+        return (exact or ends)[0]
+    if ends:
+        raise refusal("grid", name, "one parameter", f"it may be {' or '.join(ends)}", f'{{"{ends[0]}": [...]}}')
+    short = [path.rsplit(".", 1)[-1] for path in known]
+    close = nearest(name, [*known, *short])
+    raise refusal("grid", name, "a parameter of the experiment", "there is none of this name", f'{{"{close}": [...]}}')
+
+
+def fields(instance: Any, prefix: str = "") -> Iterator[str]:
+    """Paths of all fields inside a dataclass that a sweep may set."""
+    for spec in dataclasses.fields(instance):
+        path, value = f"{prefix}{spec.name}", getattr(instance, spec.name)
+        if dataclasses.is_dataclass(value):
+            yield path
+            yield from fields(value, f"{path}.")
+        elif value is None or isinstance(value, (str, int, float, bool, jax.Array)):
+            yield path

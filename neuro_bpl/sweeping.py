@@ -1,0 +1,237 @@
+"""Sweeps: a grid of experiments as one labelled run.
+
+Points that differ in λ, γ, κ, a learning rate or another number of rule and optimisers are networks of one compiled
+call, as far as memory allows; other points follow one after another.
+"""
+
+import itertools
+import json
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neuro_bpl import recording, store
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.experiment import Experiment, Schedule, Seeds
+from neuro_bpl.grid import Grid, Point, label_of, networks_at_once, parts_of, points_of
+from neuro_bpl.optimizers import Optimizers
+from neuro_bpl.parameters import refusal
+from neuro_bpl.provenance import describe, differences
+from neuro_bpl.results import Label, Part
+from neuro_bpl.rules import LearningRule
+from neuro_bpl.tasks.protocol import Task
+from neuro_bpl.training import another_experiment, as_seeds, attributes, said, train_part
+
+
+def sweep(
+    circuit: Circuit,
+    task: Task,
+    rule: LearningRule,
+    grid: Grid,
+    *,
+    n_updates: int,
+    batch_size: int = 50,
+    seeds: int | Seeds = 1,
+    optimizers: Optimizers | None = None,
+    weights: Weights | None = None,
+    record: Sequence[str] = (),
+    n_evaluations: int = 20,
+    n_snapshots: int = 1,
+    precision: str = "float32",
+    output: Path | str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    at_once: int | None = None,
+) -> xr.DataTree:
+    """Train at every point of a grid of parameters, as one run whose dims are the parameters.
+
+    Parameters
+    ----------
+    circuit, task, rule
+        The experiment that the grid varies, as in `train`.
+    grid : mapping of str to sequence
+        Values of each parameter, such as `{"lambda_": [0, 0.5, 1]}`. A parameter is named by its path
+        ("rule.credit.lambda_", "optimizers.cortex.learning_rate", "circuit.cortex.n_units"), or by the end of the path
+        where that is clear. `"rule": [bptt(), bp_lambda()]` compares rules, labelled by their names.
+    n_updates, batch_size, seeds, optimizers, weights, record, n_evaluations, n_snapshots, precision, progress
+        As in `train`. Quantities of a prediction are recorded for the rules that learn from one.
+    output, resume, overwrite
+        As in `train`. With `resume`, points that are complete are never computed again, those that were stopped go on,
+        and those that failed are run again, alone.
+    at_once : int, optional
+        Most networks (points × seeds) of one compiled call; by default as many as fit into half of the free memory.
+
+    Returns
+    -------
+    xarray.DataTree
+        As from `train`, with one more dim for each parameter of the grid. Points that failed are NaN;
+        `neuro_bpl.store.statuses(run)` says why.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not known (it names the nearest one), a value is of no use as a label, `output` holds points
+        that are not part of this grid, or every point failed.
+
+    Examples
+    --------
+    >>> import neuro_bpl as nb
+    >>> task = nb.tasks.TargetReaching(n_steps=4)
+    >>> circuit = nb.Circuit(nb.RateCortex(task.n_inputs, 5), nb.LinearReadout(2), nb.LinearPredictor())
+    >>> run = nb.sweep(circuit, task, nb.bp_lambda(), {"lambda_": [0.0, 1.0]}, n_updates=2, seeds=3, progress=False)
+    >>> run["training"]["loss"].sizes
+    Frozen({'lambda_': 2, 'seed': 3, 'update': 2})
+    """
+    schedule = Schedule(n_updates, batch_size, n_evaluations, n_snapshots, precision)
+    recording.check_names(recording.applicable(record, rule), circuit, rule)
+    base = Experiment(
+        circuit, task, rule, optimizers or Optimizers(), schedule, as_seeds(seeds), tuple(record), weights
+    )
+    labels = {name: [label_of(value) for value in values] for name, values in grid.items()}
+    return carry_out(
+        points_of(base, grid),
+        labels,
+        output=output,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+        at_once=at_once,
+    )
+
+
+def carry_out(
+    points: Sequence[Point],
+    labels: Mapping[str, Sequence[float | int | str]],
+    *,
+    output: Path | str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    at_once: int | None = None,
+) -> xr.DataTree:
+    """Train at every point, as one run whose dims are `labels`; the rest as in `sweep`."""
+    _check_different(points)
+    possible = [point.experiment for point in points if point.experiment]
+    if not possible:
+        raise _all_failed({str(dict(point.label)): point.error for point in points})
+    limit = at_once or networks_at_once(possible[0])
+    attrs = attributes(parts_of(points, limit), labels)
+    if output is None:
+        memory = store.Memory(attrs)
+        _run(points, limit, memory, progress)
+        return _reported(memory.contents.tree())
+    path = Path(output)
+    with store.writing(path, attrs, resume, overwrite) as writer:
+        _forget_failed(writer)
+        _check_stored(path, writer.contents, points)
+        _run(points, limit, writer, progress)
+    return _reported(store.open_run(path))
+
+
+def _check_different(points: Sequence[Point]) -> None:
+    """Refuse a grid that trains the same thing twice under two names."""
+    seen: dict[str, Label] = {}
+    for point in points:
+        described = json.dumps(describe(point.experiment)) if point.experiment is not None else str(point.label)
+        if described in seen:
+            raise refusal(
+                "grid",
+                [dict(seen[described]), dict(point.label)],
+                "points that differ",
+                "both are the same experiment: a parameter of the grid does not change it",
+                "only rules that have the parameter (--rule bp_lambda --sweep lambda_=0,0.5,1), or --sweep alone for none",
+            )
+        seen[described] = point.label
+
+
+def _run(points: Sequence[Point], limit: int, sink: store.Memory | store.Writer, progress: bool) -> None:
+    """What is stored goes on; what is not there yet is trained; what fails is put down and left alone."""
+    before = dict(sink.contents.parts)
+    numbers = (str(n) for n in itertools.count() if str(n) not in before)
+    for name, stored in before.items():
+        _train(_stored_part(stored, points), name, sink, progress, numbers)
+    known = [label for stored in before.values() for label in stored.labels]
+    fresh = [point for point in points if dict(point.label) not in known]
+    for part in parts_of([point for point in fresh if point.experiment is not None], limit):
+        _train(part, next(numbers), sink, progress, numbers)
+    for point in fresh:
+        if point.experiment is None:
+            _put_down(sink, next(numbers), point.label, {}, point.error)
+
+
+def _train(part: Part, name: str, sink: store.Memory | store.Writer, progress: bool, numbers: Iterator[str]) -> None:
+    """Train a part; where it fails, its points are tried one by one, so that only the guilty ones fail."""
+    try:
+        train_part(part, name, sink, progress, raising=False)
+    except (KeyboardInterrupt, OSError):
+        raise
+    except Exception as error:
+        sink.drop(name)
+        if len(part.points) == 1:
+            _put_down(sink, next(numbers), part.labels[0], describe(part.first), _reason(error))
+            return
+        for point, label in zip(part.points, part.labels, strict=True):
+            _train(Part((point,), (label,)), next(numbers), sink, progress, numbers)
+
+
+def _reason(error: Exception) -> str:
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(at.filename).name}, line {at.lineno})"
+
+
+def _put_down(
+    sink: store.Memory | store.Writer, name: str, label: Label, description: Mapping[str, Any], error: str
+) -> None:
+    sink.commit(name, {}, {}, {**said([label], [description]), "status": store.FAILED, "updates": 0, "error": error}, 1)
+
+
+def _forget_failed(writer: store.Writer) -> None:
+    for name, part in list(writer.contents.parts.items()):
+        if part.attrs["status"] == store.FAILED:
+            writer.drop(name)
+
+
+def _check_stored(path: Path, contents: store.Contents, points: Sequence[Point]) -> None:
+    """Refuse a store whose points are not those of this grid."""
+    asked = {_key(point.label): point for point in points}
+    for part in contents.parts.values():
+        for label, stored in zip(part.labels, part.descriptions, strict=True):
+            point = asked.get(_key(label))
+            if point is None:
+                raise another_experiment(path, [f"it holds the point {dict(label)}, which is not in this grid"])
+            if point.experiment is None:
+                raise another_experiment(path, [f"the point {dict(label)} is not possible now: {point.error}"])
+            if found := differences(stored, describe(point.experiment)):
+                raise another_experiment(path, found)
+
+
+def _key(label: Label) -> tuple:
+    return tuple(sorted(label.items()))
+
+
+def _stored_part(stored: store.StoredPart, points: Sequence[Point]) -> Part:
+    """The stored points in their stored order, so that the same program runs on."""
+    by_label = {_key(point.label): point.experiment for point in points if point.experiment}
+    labels = stored.labels
+    return Part(tuple(by_label[_key(label)] for label in labels), tuple(labels))
+
+
+def _reported(run: xr.DataTree) -> xr.DataTree:
+    """The run, unless nothing of it could be trained; points that failed are warned of."""
+    failed = {str(point["at"]): point["error"] for point in store.statuses(run) if point["status"] == store.FAILED}
+    if "training" not in run:
+        raise _all_failed(failed)
+    if failed:
+        reasons = "".join(f"\n  {at}: {error}" for at, error in failed.items())
+        warnings.warn(f"{len(failed)} points of the sweep failed and are NaN:{reasons}", RuntimeWarning, stacklevel=4)
+    return run
+
+
+def _all_failed(reasons: Mapping[str, str]) -> ValueError:
+    shown = "".join(f"\n  {at}: {error}" for at, error in reasons.items())
+    return ValueError(f"every point of the sweep failed:{shown}")

@@ -1,7 +1,7 @@
 """Does the predicted gradient point along the true one?  Cosine of ĝₜ with Gₜ over the trial and over learning.
 
-Reads a run that recorded `gradient_alignment` for one rule, several, or several λ; writes a figure (PNG and SVG); prints
-the mean cosine at the end and the paired differences between rules.
+Reads a run that recorded `gradient_alignment` for one rule, several, or several λ; writes a figure (PNG and SVG), and
+prints the mean cosine at the end and the paired differences between rules.
 """
 
 import itertools

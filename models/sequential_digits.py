@@ -120,7 +120,10 @@ def experiment(p: Parameters) -> Experiment:
 
 def simulate(p: Parameters) -> Path:
     """Train with every rule, at every point of the sweep, and store the run."""
-    run = carry_out(*cli.points(p, experiment), output=p.output, resume=p.resume, overwrite=p.overwrite)
+    points, labels = cli.points(p, experiment)
+    run = carry_out(
+        points, labels, output=p.output, resume=p.resume, overwrite=p.overwrite, model="models/sequential_digits.py"
+    )
     report(run, Path(p.output))
     return Path(p.output)
 

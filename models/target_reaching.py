@@ -6,7 +6,7 @@ Results: docs/results.md.
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -81,16 +81,17 @@ def circuit(p: Parameters) -> nb.Circuit:
     return nb.Circuit(cortex, nb.LinearReadout(reaching.n_outputs), nb.LinearPredictor())
 
 
-def newborn(p: Parameters, seeds: nb.Seeds) -> nb.Weights:
+@cache
+def newborn(network: nb.Circuit, seeds: nb.Seeds, precision: str) -> nb.Weights:
     """Weights of each seed; the cortical bias is the sum of two draws, one for inputs and one for recurrence."""
 
     def one(key: jax.Array) -> nb.Weights:
-        weights = circuit(p).init(key)
-        second = circuit(p).init(jax.random.fold_in(key, 1)).cortex.b
+        weights = network.init(key)
+        second = network.init(jax.random.fold_in(key, 1)).cortex.b
         return weights._replace(cortex=weights.cortex._replace(b=weights.cortex.b + second))
 
-    with jax.enable_x64(p.precision == "float64"):
-        return jax.vmap(one)(seeds.keys()[0])
+    with jax.enable_x64(precision == "float64"):
+        return jax.jit(jax.vmap(one))(seeds.keys()[0])
 
 
 def learning_rule(p: Parameters) -> nb.LearningRule:
@@ -108,22 +109,25 @@ def experiment(p: Parameters) -> Experiment:
     """All that determines a run with one rule."""
     cortical = nb.Optimizer("adam", p.learning_rate, ADAM) if p.plastic else None
     predictor = nb.Optimizer("adam", p.predictor_learning_rate, ADAM)
-    seeds, rule = nb.Seeds.count(p.seeds), learning_rule(p)
+    network, seeds, rule = circuit(p), nb.Seeds.count(p.seeds), learning_rule(p)
     return Experiment(
-        circuit=circuit(p),
+        circuit=network,
         task=task(p),
         rule=rule,
         optimizers=nb.Optimizers(cortical, cortical, predictor),
         schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
         seeds=seeds,
         record=applicable(RECORD, rule),
-        weights=newborn(p, seeds),
+        weights=newborn(network, seeds, p.precision),
     )
 
 
 def simulate(p: Parameters) -> Path:
     """Train at every point asked for, and store the run."""
-    run = carry_out(*cli.points(p, experiment), output=p.output, resume=p.resume, overwrite=p.overwrite)
+    points, labels = cli.points(p, experiment)
+    run = carry_out(
+        points, labels, output=p.output, resume=p.resume, overwrite=p.overwrite, model="models/target_reaching.py"
+    )
     report(run, Path(p.output))
     return Path(p.output)
 

@@ -131,10 +131,9 @@ class GranularPredictor:
         return jax.nn.relu(affine(theta.w_granule, theta.b_granule, fibres))
 
     def predict(self, theta: GranularWeights, fibres: MossyFibres) -> StateGradient:
-        """Ĝ = W_purkinje granule + b_purkinje; weights that do not learn receive no gradient."""
-        held = jax.tree.map(lambda w, learns: w if learns else jax.lax.stop_gradient(w), theta, self.plastic(theta))
-        held = self.project(held)
-        return affine(held.w_purkinje, held.b_purkinje, self.granule(held, fibres))
+        """Ĝ = W_purkinje granule + b_purkinje, through the synapses that exist."""
+        wired = self.project(theta)
+        return affine(wired.w_purkinje, wired.b_purkinje, self.granule(wired, fibres))
 
     def plastic(self, theta: GranularWeights) -> PyTree:
         """The wiring never learns; the mossy synapses only with plasticity="all"."""

@@ -75,14 +75,20 @@ def predict(
 
 
 def prediction_gradient(circuit: Circuit, theta: PyTree, episode: Episode, errors: StateInTime) -> PyTree:
-    """−⟨Σₜ (G^λₜ − ĝₜ) ∂ĝₜ/∂θ⟩ over trials: minus the update direction of docs/theory.md (8)."""
+    """−⟨Σₜ (G^λₜ − ĝₜ) ∂ĝₜ/∂θ⟩ over trials: minus the update direction of docs/theory.md (8).
+
+    Zero for weights that do not learn, whatever the predictor.
+    """
 
     def predictions(theta: PyTree) -> State:
         return circuit.predict(theta, _features_first(episode.trajectory.s_t), jnp.moveaxis(episode.inputs, 1, 0))
 
     n_trials = episode.inputs.shape[-1]
     cotangent = tuple(-jnp.moveaxis(error, 1, 0) / n_trials for error in errors)
-    return jax.vjp(predictions, theta)[1](cotangent)[0]
+    gradient = jax.vjp(predictions, theta)[1](cotangent)[0]
+    return jax.tree.map(
+        lambda g, learns: g if learns else jnp.zeros_like(g), gradient, circuit.predictor().plastic(theta)
+    )
 
 
 def cortical_gradient(drives: Gates, episode: Episode) -> CorticalWeights:

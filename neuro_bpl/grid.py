@@ -18,6 +18,7 @@ from neuro_bpl.results import Label, Part
 from neuro_bpl.rules import LearningRule
 
 SHARE_OF_MEMORY = 0.5
+RESERVED = {"seed", "point", "split", *(dim for known in recording.QUANTITIES.values() for dim in known.dims)}
 Grid = Mapping[str, Sequence[Any]]
 
 
@@ -41,6 +42,14 @@ def points_of(base: Experiment, grid: Grid) -> list[Point]:
     """
     paths = {name: resolve(base, name) for name in grid}
     for name, values in grid.items():
+        if name in RESERVED:
+            raise refusal(
+                "grid",
+                name,
+                "names that are no dims of a run",
+                f"{', '.join(sorted(RESERVED))} have a meaning already",
+                f'{{"{paths[name]}": [...]}}',
+            )
         _check_values(name, values)
     return [_point(base, paths, values, grid) for values in itertools.product(*grid.values())]
 

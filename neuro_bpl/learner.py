@@ -28,8 +28,9 @@ PARTS = Weights._fields
 class Learner(NamedTuple):
     """One network in training.
 
-    `diverged_at` is the update of its first non-finite loss, or −1; `level` its place in a curriculum, and `stream` the
-    cortical state and traces that an endless input carries from one update to the next (both () where there is none).
+    `diverged_at` is the update of its first non-finite loss (counted from 1), or −1; `level` its place in a curriculum,
+    and `stream` the cortical state and traces that an endless input carries from one update to the next (both () where
+    there is none).
     """
 
     weights: Weights
@@ -85,6 +86,7 @@ class Hyperparameters:
         return jax.tree.unflatten(self.structure, leaves)
 
 
+@partial(jax.jit, static_argnames=("circuit", "batch_size"))
 def newborn(
     circuit: Circuit,
     task: Task,
@@ -168,7 +170,7 @@ def run_updates(
             if isinstance(task, Curriculum):
                 after = after._replace(level=task.next_level(learner.level, outcome))
             fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
-            diverged_at = jnp.where(fails, number.astype(jnp.int32), learner.diverged_at)
+            diverged_at = jnp.where(fails, number.astype(jnp.int32) + 1, learner.diverged_at)
             kept = jax.tree.map(lambda old, new: jnp.where(diverged_at < 0, new, old), learner, after)
             return kept._replace(diverged_at=diverged_at), Update(outcome, change(learner.weights, kept.weights))
 
@@ -177,6 +179,7 @@ def run_updates(
     return jax.vmap(one_network)(hyper.varying, learners, *keys)
 
 
+@partial(jax.jit, static_argnames="batch_size")
 def sample(task: Task, level: PyTree, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
     """Training trials, of the learner's own level where the task is a curriculum."""
     if isinstance(task, Curriculum):

@@ -158,7 +158,7 @@ def to_dict(instance: Any) -> Any:
         return instance
     if isinstance(instance, (list, tuple)):
         return [to_dict(value) for value in instance]
-    return repr(instance)
+    return f"{type(instance).__name__}, given in code: the run cannot be rebuilt from its file alone"
 
 
 def flatten(instance: Any, prefix: str = "") -> dict[str, tuple[Any, Mapping[str, Any]]]:

@@ -66,7 +66,7 @@ def fingerprint(tree: PyTree) -> str:
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """What differs, one line each, such as "rule.credit.lambda_: stored 0.5, asked for 1.0"."""
+    """What differs, one line each, such as ``rule.credit.lambda_: stored 0.5, asked for 1.0``."""
     old, new = dict(_flat(stored)), dict(_flat(asked))
     return [
         f"{name}: stored {old.get(name, 'nothing')}, asked for {new.get(name, 'nothing')}"

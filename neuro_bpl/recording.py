@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, PyTree
 from neuro_bpl import cortex as cortical
 from neuro_bpl import episode, metrics, td
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.credit import Predicted
 from neuro_bpl.episode import Episode, StateInTime, cortical_gradient
 from neuro_bpl.parameters import nearest, refusal
 from neuro_bpl.rules import LearningRule, bptt
@@ -42,7 +41,7 @@ class Quantity(NamedTuple):
     """A recordable quantity.
 
     Its group in the run, its dims beside `seed`, unit (`{loss}` stands for the unit of the loss), name in words and
-    cadence; what computes it on the probe batch; and whether it needs a rule that learns from a prediction.
+    cadence; what computes it on the probe batch; and what it needs of the rule's credit, beginning with `predicting`.
     """
 
     group: str
@@ -51,7 +50,7 @@ class Quantity(NamedTuple):
     long_name: str
     cadence: str
     of: Callable[[Probe], Array] | None = None
-    predicting: bool = False
+    needs: tuple[str, ...] = ()
 
 
 def _flat(s: StateInTime) -> Float[Array, "state time batch"]:
@@ -155,7 +154,7 @@ QUANTITIES: dict[str, Quantity] = {
         "cosine of the predicted with the true future gradient, mean over probe trials",
         EVALUATION,
         _alignment,
-        True,
+        ("predicting",),
     ),
     "td_error_size": Quantity(
         "gradients",
@@ -164,7 +163,7 @@ QUANTITIES: dict[str, Quantity] = {
         "length of the TD error, root mean square over probe trials",
         EVALUATION,
         _td_error_size,
-        True,
+        ("predicting", "discount"),
     ),
     "weight_alignment": Quantity(
         "gradients",
@@ -201,7 +200,7 @@ QUANTITIES: dict[str, Quantity] = {
         "synthetic gradient: Purkinje and nuclear output, of the mean loss of a training batch",
         SNAPSHOT,
         lambda probe: _predicted(probe).T,
-        True,
+        ("predicting",),
     ),
     "true_gradient": Quantity(
         "activity",
@@ -218,7 +217,7 @@ QUANTITIES: dict[str, Quantity] = {
         "what the predictor learns from: the λ-target",
         SNAPSHOT,
         lambda probe: _lambda_target(probe).T,
-        True,
+        ("predicting",),
     ),
     "td_error": Quantity(
         "activity",
@@ -227,7 +226,7 @@ QUANTITIES: dict[str, Quantity] = {
         "TD error, carried by climbing fibres",
         SNAPSHOT,
         lambda probe: _td_error(probe).T,
-        True,
+        ("predicting", "discount"),
     ),
     "cortical_trace": Quantity(
         "activity",
@@ -244,7 +243,7 @@ QUANTITIES: dict[str, Quantity] = {
         "predictor's eligibility trace, length over all its weights",
         SNAPSHOT,
         _predictor_trace,
-        True,
+        ("predicting", "decay"),
     ),
     "weights": Quantity("weights", ("snapshot",), "1", "every weight under its own name", SNAPSHOT),
 }
@@ -277,12 +276,12 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
                 "only what is listed has dims and units",
                 f'record=["{nearest(str(name), list(QUANTITIES))}"]',
             )
-        if QUANTITIES[name].predicting and not isinstance(rule.credit, Predicted):
+        if not has(rule, name):
             raise refusal(
                 "record",
                 name,
-                ", ".join(known for known, quantity in QUANTITIES.items() if not quantity.predicting),
-                f"{rule.name} does not learn from a prediction of the future gradient",
+                ", ".join(known for known in QUANTITIES if has(rule, known)),
+                f"{rule.name} does not learn from a prediction of the future gradient, or not from TD errors",
                 'record=["true_gradient"], or train with bp_lambda()',
             )
         if name == "granule_rates" and not hasattr(circuit.predictor(), "granule"):
@@ -297,13 +296,14 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
     return tuple(name for name in QUANTITIES if name in asked)
 
 
+def has(rule: LearningRule, name: str) -> bool:
+    """Whether a rule has what a quantity needs."""
+    return all(getattr(rule.credit, needed, False) is not False for needed in QUANTITIES[name].needs)
+
+
 def applicable(names: Iterable[str], rule: LearningRule) -> tuple[str, ...]:
     """Those of the names that a rule has: without a prediction there is nothing to record of it."""
-    return tuple(
-        name
-        for name in names
-        if name not in QUANTITIES or not QUANTITIES[name].predicting or isinstance(rule.credit, Predicted)
-    )
+    return tuple(name for name in names if name not in QUANTITIES or has(rule, name))
 
 
 def probed(names: Iterable[str], *cadences: str) -> tuple[str, ...]:
@@ -316,8 +316,8 @@ def on_probe(
 ) -> dict[str, Array]:
     """Quantities of one network on the probe batch, weights held.
 
-    The predictor has learnt gradients of the mean loss of a training batch, 1/batch_size of those of a trial; the errors
-    of the probe batch, whatever its size, are brought to the same scale.
+    The predictor has learnt gradients of the mean loss of a training batch, 1/batch_size of those of a trial; errors of
+    the probe batch, whatever its size, are brought to the same scale.
     """
     seen = episode.play(circuit, weights, trials, predicting=rule.credit.predicting)
     seen = seen._replace(errors=seen.errors * (trials.n_trials / batch_size))

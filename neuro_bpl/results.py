@@ -22,6 +22,7 @@ from neuro_bpl.metrics import Outcome
 from neuro_bpl.parameters import flatten
 from neuro_bpl.provenance import describe
 from neuro_bpl.recording import QUANTITIES, units
+from neuro_bpl.schema import GROUPS
 
 FORMAT = "neuro_bpl run"
 FORMAT_VERSION = "2"
@@ -230,7 +231,6 @@ def growing(dataset: xr.Dataset) -> str | None:
 
 def combine(parts: Sequence[tuple[Piece, Sequence[Label]]], grid: Mapping[str, Sequence]) -> xr.DataTree:
     """Parts as one run: points become the dims of the grid; where a point has no number there is NaN, or ""."""
-    labels = [label for _, part_labels in parts for label in part_labels]
     names = list(dict.fromkeys(group for piece, _ in parts for group in piece))
     tree = {}
     for group in names:
@@ -250,19 +250,35 @@ def combine(parts: Sequence[tuple[Piece, Sequence[Label]]], grid: Mapping[str, S
             else datasets[0]
         )
         here = [label for _, part_labels in having for label in part_labels]
-        tree[group] = _unstacked(points, here, grid)
-    if "parameters" in tree and labels and grid:
-        tree["parameters"] = _constant_dropped(tree["parameters"], list(grid))
-    return xr.DataTree.from_dict(tree)
+        same = _constant(points) if group == "parameters" else {}
+        dense = _unstacked(points.drop_vars(same), here, grid).assign(same)
+        tree[group] = _ordered(_constant_dropped(dense, list(grid)) if group == "parameters" else dense)
+    return xr.DataTree.from_dict({group: tree[group] for group in GROUPS if group in tree})
+
+
+def _constant(points: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Variables that have one value at all points."""
+    first = points.isel(point=0)
+    return {str(name): first[name] for name in points.data_vars if bool((points[name] == first[name]).all())}
+
+
+def _ordered(dataset: xr.Dataset) -> xr.Dataset:
+    """Variables in the order of the list of quantities, then of the alphabet: the same in memory and from disk."""
+    known = list(QUANTITIES)
+    return dataset[
+        sorted(map(str, dataset.data_vars), key=lambda name: (known.index(name) if name in known else len(known), name))
+    ]
 
 
 def _unstacked(points: xr.Dataset, labels: Sequence[Label], grid: Mapping[str, Sequence]) -> xr.Dataset:
     """The point axis as one axis for each dim of the grid, values in the grid's order."""
     if not grid:
-        return points.isel(point=0)
+        return points.isel(point=0, missing_dims="ignore")
+    full = {dim: coordinate(dim, list(values), dim) for dim, values in grid.items()}
+    if "point" not in points.dims:
+        return points.assign_coords(full)
     index = pd.MultiIndex.from_tuples([tuple(label[dim] for dim in grid) for label in labels], names=list(grid))
     dense = points.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "point")).unstack("point")
-    full = {dim: coordinate(dim, list(values), dim) for dim, values in grid.items()}
     complete = all(list(dense[dim].values) == list(full[dim].values) for dim in grid)
     dense = dense if complete else dense.reindex({dim: full[dim].values for dim in grid})
     dense = dense.assign_coords(full)
@@ -273,14 +289,14 @@ def _unstacked(points: xr.Dataset, labels: Sequence[Label], grid: Mapping[str, S
             dense[name] = dense[name].astype(original.dtype)
         elif original.dtype.kind in "UO":
             dense[name] = dense[name].fillna("").astype(str) if values.dtype.kind == "O" else dense[name]
-    return dense[list(points.data_vars)]
+    return dense
 
 
 def _constant_dropped(dataset: xr.Dataset, dims: Sequence[str]) -> xr.Dataset:
     """Parameters without the dims along which they do not change."""
     variables = {}
     for name, values in dataset.data_vars.items():
-        for dim in dims:
+        for dim in (dim for dim in dims if dim in values.dims):
             first = values.isel({dim: 0}, drop=True)
             if bool((values == first).all()):
                 values = first

@@ -50,6 +50,14 @@ class StoredPart:
         return json.loads(self.attrs["labels"])
 
     @property
+    def statuses(self) -> list[str]:
+        """What happened to each point: one whose networks have all diverged has come to its end."""
+        if "training" not in self.pieces:
+            return [self.attrs["status"]] * len(self.labels)
+        lost = (self.pieces["training"]["diverged_at"] >= 0).all("seed").values
+        return [DIVERGED if gone else self.attrs["status"] for gone in lost]
+
+    @property
     def descriptions(self) -> list[dict[str, Any]]:
         """The experiment of each point."""
         return json.loads(self.attrs["experiments"])
@@ -72,9 +80,9 @@ class Contents:
         parts = {name: part for name, part in self.parts.items() if part.pieces}
         tree = results.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
         points = [
-            {"at": label, "status": part.attrs["status"], "error": part.attrs.get("error", ""), "run": described}
+            {"at": label, "status": status, "error": part.attrs.get("error", ""), "run": described}
             for part in self.parts.values()
-            for label, described in zip(part.labels, part.descriptions, strict=True)
+            for label, described, status in zip(part.labels, part.descriptions, part.statuses, strict=True)
         ]
         tree.attrs = {**self.attrs, "points": json.dumps(points)}
         return tree

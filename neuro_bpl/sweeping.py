@@ -20,11 +20,11 @@ from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.grid import Grid, Point, label_of, networks_at_once, parts_of, points_of
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import refusal
-from neuro_bpl.provenance import describe, differences
+from neuro_bpl.provenance import describe
 from neuro_bpl.results import Label, Part
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Task
-from neuro_bpl.training import another_experiment, as_seeds, attributes, said, train_part
+from neuro_bpl.training import another_experiment, as_seeds, attributes, check_same, said, train_part
 
 
 def sweep(
@@ -45,6 +45,7 @@ def sweep(
     output: Path | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    model: str = "",
     progress: bool = True,
     at_once: int | None = None,
 ) -> xr.DataTree:
@@ -56,9 +57,10 @@ def sweep(
         The experiment that the grid varies, as in `train`.
     grid : mapping of str to sequence
         Values of each parameter, such as `{"lambda_": [0, 0.5, 1]}`. A parameter is named by its path
-        ("rule.credit.lambda_", "optimizers.cortex.learning_rate", "circuit.cortex.n_units"), or by the end of the path
-        where that is clear. `"rule": [bptt(), bp_lambda()]` compares rules, labelled by their names.
-    n_updates, batch_size, seeds, optimizers, weights, record, n_evaluations, n_snapshots, precision, progress
+        (``rule.credit.lambda_``, ``optimizers.cortex.learning_rate``, ``circuit.cortex.n_units``), or by the end of the
+        path where that is clear. ``"rule": [bptt(), bp_lambda()]`` compares rules, labelled by their names.
+    n_updates, batch_size, seeds, optimizers, weights, record, n_evaluations, n_snapshots, precision, model,
+    progress
         As in `train`. Quantities of a prediction are recorded for the rules that learn from one.
     output, resume, overwrite
         As in `train`. With `resume`, points that are complete are never computed again, those that were stopped go on,
@@ -99,6 +101,7 @@ def sweep(
         output=output,
         resume=resume,
         overwrite=overwrite,
+        model=model,
         progress=progress,
         at_once=at_once,
     )
@@ -111,6 +114,7 @@ def carry_out(
     output: Path | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    model: str = "",
     progress: bool = True,
     at_once: int | None = None,
 ) -> xr.DataTree:
@@ -120,7 +124,7 @@ def carry_out(
     if not possible:
         raise _all_failed({str(dict(point.label)): point.error for point in points})
     limit = at_once or networks_at_once(possible[0])
-    attrs = attributes(parts_of(points, limit), labels)
+    attrs = attributes(parts_of(points, limit), labels, model)
     if output is None:
         memory = store.Memory(attrs)
         _run(points, limit, memory, progress)
@@ -144,7 +148,7 @@ def _check_different(points: Sequence[Point]) -> None:
                 [dict(seen[described]), dict(point.label)],
                 "points that differ",
                 "both are the same experiment: a parameter of the grid does not change it",
-                "only rules that have the parameter (--rule bp_lambda --sweep lambda_=0,0.5,1), or --sweep alone for none",
+                "rules that have the parameter (--rule bp_lambda --sweep lambda_=0,0.5,1), or --sweep alone for none",
             )
         seen[described] = point.label
 
@@ -206,8 +210,7 @@ def _check_stored(path: Path, contents: store.Contents, points: Sequence[Point])
                 raise another_experiment(path, [f"it holds the point {dict(label)}, which is not in this grid"])
             if point.experiment is None:
                 raise another_experiment(path, [f"the point {dict(label)} is not possible now: {point.error}"])
-            if found := differences(stored, describe(point.experiment)):
-                raise another_experiment(path, found)
+            check_same(path, stored, point.experiment)
 
 
 def _key(label: Label) -> tuple:

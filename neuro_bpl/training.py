@@ -20,9 +20,9 @@ from neuro_bpl import checkpoint, evaluation, recording, results, store
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.learner import Hyperparameters, Learner, newborn, run_updates, sample
-from neuro_bpl.optimizers import Optimizers
+from neuro_bpl.optimizers import OptaxOptimizer, Optimizers
 from neuro_bpl.parameters import refusal
-from neuro_bpl.provenance import differences, origin
+from neuro_bpl.provenance import describe, differences, origin
 from neuro_bpl.recording import EVALUATION, SNAPSHOT
 from neuro_bpl.results import Part, Piece
 from neuro_bpl.rules import LearningRule
@@ -63,6 +63,7 @@ def train(
     output: Path | str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    model: str = "",
     progress: bool = True,
 ) -> xr.DataTree:
     """Train a circuit on a task with a rule, from several seeds at once.
@@ -96,6 +97,8 @@ def train(
         Go on with the run at `output` where its last commit left it; begin it where there is none.
     overwrite : bool
         Replace the run at `output`.
+    model : str
+        Name of the model, kept in the attributes of the run.
     progress : bool
         Show a progress bar with loss and time left on stderr.
 
@@ -128,23 +131,38 @@ def train(
     )
     part = Part((experiment,), ({},))
     if output is None:
-        memory = store.Memory(attributes([part], {}))
+        memory = store.Memory(attributes([part], {}, model))
         train_part(part, "0", memory, progress, raising=True)
         return memory.contents.tree()
     path = Path(output)
-    with store.writing(path, attributes([part], {}), resume, overwrite) as writer:
+    with store.writing(path, attributes([part], {}, model), resume, overwrite) as writer:
         stored = writer.contents.parts.get("0")
-        if stored is not None and (found := differences(stored.descriptions[0], part.descriptions()[0])):
-            raise another_experiment(path, found)
+        if stored is not None:
+            check_same(path, stored.descriptions[0], experiment)
         if stored is not None and stored.attrs["status"] == store.DIVERGED:
             raise FloatingPointError(f"the run at {path} diverged. Type: --overwrite with a lower learning rate.")
         train_part(part, "0", writer, progress, raising=True)
     return store.open_run(path)
 
 
-def attributes(parts: Sequence[Part], grid: Mapping[str, Sequence]) -> dict[str, str]:
+def attributes(parts: Sequence[Part], grid: Mapping[str, Sequence], model: str) -> dict[str, str]:
     """Root attributes of a run: what it is, and where it comes from."""
-    return {**results.attributes(parts, grid), **origin()}
+    return {"model": model, **results.attributes(parts, grid), **origin()}
+
+
+def check_same(path: Path, stored: Mapping[str, Any], experiment: Experiment) -> None:
+    """Refuse to go on with a run that is, or may be, another experiment (`ValueError`)."""
+    if found := differences(stored, describe(experiment)):
+        raise another_experiment(path, found)
+    parts = (experiment.optimizers.cortex, experiment.optimizers.readout, experiment.optimizers.predictor)
+    if any(isinstance(part, OptaxOptimizer) for part in parts):
+        raise refusal(
+            "resume",
+            str(path),
+            "runs whose optimisers are Optimizer(name, numbers)",
+            "a raw Optax transformation is code: it cannot be compared with that of the stored run",
+            "overwrite=True, or another output",
+        )
 
 
 def another_experiment(path: Path, found: Sequence[str]) -> ValueError:
@@ -354,7 +372,7 @@ def _check_stream(experiment: Experiment) -> None:
 def _report_divergence(part: Part, learners: Learner, first: int, raising: bool) -> None:
     """Warn of networks that diverged in the chunk that began at update `first`; raise when none is left."""
     diverged_at = np.asarray(learners.diverged_at)
-    new = np.flatnonzero(diverged_at >= first)
+    new = np.flatnonzero(diverged_at > first)
     if not len(new):
         return
     network = int(new[0])

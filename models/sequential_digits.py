@@ -18,7 +18,7 @@ from neuro_bpl.recording import applicable
 from neuro_bpl.sweeping import carry_out
 
 RULES = ("bp_lambda", "bptt", "tbptt", "dni")
-RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient")
+RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient", "td_error_size")
 
 
 @dataclass(frozen=True)

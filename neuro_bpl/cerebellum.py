@@ -54,6 +54,9 @@ class LinearPredictor:
 
     reads_input: bool = field(False, "whether mossy fibres carry the cortex's input besides its state")
 
+    def __post_init__(self) -> None:
+        check(self)
+
     def init(self, key: Key[Array, ""], n_fibres: int, n_state: int, dtype: jnp.dtype) -> LinearWeights:
         """Θ = 0; the key is not used."""
         del key

@@ -1,11 +1,12 @@
 """The circuit: cortex, readout and cerebellum as one frozen description; its weights are a separate tree."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from neuro_bpl import cortex as cortical
@@ -13,7 +14,7 @@ from neuro_bpl.cerebellum import Predictor
 from neuro_bpl.cortex import Cortex, CorticalWeights, Trajectory
 from neuro_bpl.initial_state import InitialState
 from neuro_bpl.metrics import Outcome, accuracy
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.readout import LinearReadout, ReadoutWeights
 from neuro_bpl.regularization import Regularization
 from neuro_bpl.trials import Trials, check_trials
@@ -54,11 +55,20 @@ class Circuit:
     (5, 5)
     """
 
-    cortex: Cortex = field(doc="the recurrent network")
-    readout: LinearReadout = field(doc="outputs and loss")
-    cerebellum: Predictor | None = field(None, "predictor of the future gradient")
-    regularization: Regularization = field(Regularization(), "cost of large rates and weights")
-    initial_state: InitialState = field(InitialState(), "where trials start")
+    cortex: Cortex = field(doc="the recurrent network", kind=Cortex, example="RateCortex(n_inputs=10, n_units=30)")
+    readout: LinearReadout = field(doc="outputs and loss", kind=LinearReadout, example="LinearReadout(n_outputs=2)")
+    cerebellum: Predictor | None = field(
+        None, "predictor of the future gradient", kind=Predictor, example="LinearPredictor()"
+    )
+    regularization: Regularization = field(
+        Regularization(), "cost of large rates and weights", kind=Regularization, example="Regularization(rates=1e-4)"
+    )
+    initial_state: InitialState = field(
+        InitialState(), "where trials start", kind=InitialState, example="InitialState(learned=True)"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def init(self, key: Key[Array, ""], dtype: jnp.dtype | None = None) -> Weights:
         """Weights at birth, drawn from one key, in JAX's default format (float32 unless it runs in 64 bit).
@@ -131,6 +141,18 @@ class Circuit:
         """Refuse trials that do not fit this circuit (`ValueError`)."""
         check_trials(trials, self.cortex.n_inputs, self.readout.n_outputs, self.readout.has_classes)
 
+    def check_weights(self, weights: Weights) -> None:
+        """Refuse weights that are not those of one network of this circuit (`ValueError`)."""
+        wanted, got = shapes(self), jax.tree.map(np.shape, weights)
+        if got != wanted:
+            raise refusal(
+                "weights",
+                got,
+                str(wanted),
+                "the weights must be those of one network of this circuit",
+                "circuit.init(key), or circuit, weights = load(run, seed=0)",
+            )
+
     def run(self, weights: Weights, trials: Trials) -> tuple[Trajectory, Float[Array, "outputs target batch"]]:
         """Trajectory of the cortex, and the outputs at the steps that have targets."""
         trajectory = cortical.run(self.cortex, weights.cortex, jnp.moveaxis(trials.inputs, 0, -1))
@@ -170,6 +192,12 @@ class Circuit:
             cortex=to_cortex._replace(w_in=add(to_cortex.w_in, cortex.w_in), w_rec=add(to_cortex.w_rec, cortex.w_rec)),
             readout=to_readout._replace(w=add(to_readout.w, readout.w)),
         )
+
+
+@cache
+def shapes(circuit: Circuit) -> Weights:
+    """Shape of every weight of a circuit, in the structure of its weights."""
+    return jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(circuit.init, jax.random.key(0)))
 
 
 def target_rates(trajectory: Trajectory, trials: Trials) -> Float[Array, "units target batch"]:

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import xarray as xr
 
-from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.circuit import Circuit, Weights, shapes
 from neuro_bpl.metrics import Outcome
-from neuro_bpl.parameters import refusal
+from neuro_bpl.parameters import expect, refusal
 from neuro_bpl.recording import units
 from neuro_bpl.tasks.protocol import Task
 from neuro_bpl.trials import Trials
@@ -64,6 +64,10 @@ def evaluate(circuit: Circuit, weights: Weights, task: Task | Trials, split: str
     >>> sorted(nb.evaluate(circuit, circuit.init(jax.random.key(0)), task).data_vars)
     ['accuracy', 'loss']
     """
+    expect("circuit", circuit, Circuit, "a Circuit", "it is what is tried", "circuit, weights = load(run)")
+    expect("weights", weights, Weights, "Weights", "they belong to the circuit", "circuit, weights = load(run)")
+    why = "trials come from it"
+    expect("task", task, (Task, Trials), "an instance of a task, or Trials", why, "tasks.TargetReaching(n_steps=10)")
     trials = task if isinstance(task, Trials) else task.held_out(split)
     circuit.check(trials)
     several = has_network_axis(circuit, weights)
@@ -84,16 +88,14 @@ def evaluate(circuit: Circuit, weights: Weights, task: Task | Trials, split: str
 
 def has_network_axis(circuit: Circuit, weights: Weights) -> bool:
     """Whether weights are those of several networks; refuses weights of another circuit (`ValueError`)."""
-    born = jax.eval_shape(circuit.init, jax.random.key(0))
-    wanted, got = (jax.tree.map(np.shape, tree) for tree in (born, weights))
+    wanted, got = shapes(circuit), jax.tree.map(np.shape, weights)
     if got == wanted:
         return False
-    first = np.shape(jax.tree.leaves(weights)[0])[:1]
+    sizes, known = jax.tree.leaves(got, is_leaf=_is_shape), jax.tree.leaves(wanted, is_leaf=_is_shape)
+    several = sizes[0][:1] if sizes else ()
     same: Any = jax.tree.structure(weights)
-    if jax.tree.structure(born) == same and all(
-        np.shape(leaf) == (*first, *like.shape)
-        for leaf, like in zip(jax.tree.leaves(weights), jax.tree.leaves(born), strict=True)
-    ):
+    alike = same == jax.tree.structure(wanted, is_leaf=_is_shape)
+    if several and alike and sizes == [(*several, *shape) for shape in known]:
         return True
     raise refusal(
         "weights",
@@ -102,3 +104,7 @@ def has_network_axis(circuit: Circuit, weights: Weights) -> bool:
         "the weights must be those of this circuit",
         "circuit.init(key), or circuit, weights = load(run)",
     )
+
+
+def _is_shape(value: Any) -> bool:
+    return type(value) is tuple and all(isinstance(size, int) for size in value)

@@ -14,6 +14,12 @@ from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Task
 
+MOST = 100_000  # networks of a run
+
+
+def _is_seed(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) < 2**32
+
 
 @dataclass(frozen=True)
 class Seeds:
@@ -30,15 +36,14 @@ class Seeds:
     noise: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        sizes = {len(stream) for stream in (self.weights, self.data, self.noise)}
-        whole = all(
-            isinstance(seed, (int, np.integer)) and seed >= 0 for seed in (*self.weights, *self.data, *self.noise)
-        )
-        if len(sizes) != 1 or 0 in sizes or not whole:
+        streams = (self.weights, self.data, self.noise)
+        tuples = all(isinstance(stream, tuple) for stream in streams)
+        whole = tuples and all(_is_seed(seed) for stream in streams for seed in stream)
+        if not whole or len({len(stream) for stream in streams}) != 1 or not self.weights:
             raise refusal(
                 "seeds",
                 (self.weights, self.data, self.noise),
-                "three equally long, non-empty tuples of whole numbers >= 0",
+                "three equally long, non-empty tuples of whole numbers from 0 to 2**32 - 1",
                 "every network needs a seed for its weights, its data and its noise",
                 "seeds=5, or Seeds(weights=(0, 1), data=(0, 0), noise=(0, 0))",
             )
@@ -46,7 +51,9 @@ class Seeds:
     @classmethod
     def count(cls, n: int) -> "Seeds":
         """Seeds 0 to n − 1 in all three streams."""
-        return cls(*(tuple(range(n)),) * 3)
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= MOST:
+            raise refusal("seeds", n, f"a whole number from 1 to {MOST}", "it is the number of networks", "seeds=5")
+        return cls(*(tuple(range(int(n))),) * 3)
 
     def keys(self) -> tuple[Key[Array, " seed"], Key[Array, " seed"], Key[Array, " seed"]]:
         """Keys of the three streams, unrelated even where their seeds are equal."""

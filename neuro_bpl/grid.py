@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,13 @@ def points_of(base: Experiment, grid: Grid) -> list[Point]:
         If a parameter is not known, or a value is of no use as a coordinate. A point that is not possible is kept, with
         its error.
     """
+    if not isinstance(grid, Mapping) or not grid or not all(isinstance(name, str) for name in grid):
+        raise refusal("grid", grid, "parameters and their values", "it names the axes", '{"lambda_": [0.0, 0.5, 1.0]}')
     paths = {name: resolve(base, name) for name in grid}
+    if len(set(paths.values())) < len(paths):
+        raise refusal(
+            "grid", list(grid), "each parameter once", f"they name {list(paths.values())}", "one of the names"
+        )
     for name, values in grid.items():
         if name in RESERVED:
             raise refusal(
@@ -104,15 +111,23 @@ def label_of(value: Any) -> float | int | str:
 
 def _check_values(name: str, values: Sequence[Any]) -> None:
     labels = [label_of(value) for value in values] if isinstance(values, (list, tuple)) else values
-    usable = isinstance(labels, list) and all(isinstance(label, (str, int, float)) for label in labels)
-    if not usable or not labels or len(set(labels)) < len(labels):
+    kinds = {str if isinstance(label, str) else float for label in labels} if isinstance(labels, list) else set()
+    usable = len(kinds) == 1 and all(_is_label(label) for label in labels)
+    if name == "rule":
+        usable = usable and all(isinstance(value, LearningRule) for value in values)
+    if not usable or len(set(labels)) < len(labels):
         raise refusal(
             f"grid[{name!r}]",
             labels,
-            "a list of different numbers, texts or rules",
+            'a list of different numbers, of texts, or (for "rule") of rules',
             "they are the coordinates of an axis",
             f'{{"{name}": [0.0, 1.0]}}',
         )
+
+
+def _is_label(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, str) or is_number
 
 
 def _point(base: Experiment, paths: Mapping[str, str], values: Sequence[Any], grid: Grid) -> Point:

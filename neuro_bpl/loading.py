@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from neuro_bpl import results, schema, store
+from neuro_bpl import contents, results, schema, store
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.parameters import refusal
+from neuro_bpl.parameters import expect, refusal
 from neuro_bpl.provenance import rebuild
 
 
@@ -65,12 +65,20 @@ def load(
     >>> again == circuit, weights.cortex.w_rec.shape
     (True, (3, 5, 5))
     """
+    if at is not None:
+        expect("at", at, Mapping, "coordinates of a point", "it names one point", 'at={"lambda_": 0.5}')
+    if not isinstance(types, (list, tuple)) or not all(isinstance(own, type) for own in types):
+        raise refusal("types", types, "a list of classes", "the circuit is made of them", "types=[MyCortex]")
     tree = run if isinstance(run, xr.DataTree) else store.open_run(run)
     schema.validate(tree)
-    point = _point(store.statuses(tree), at or {})
-    if "weights" not in tree:
+    point = _point(contents.statuses(tree), at or {})
+    if "weights" not in tree or point["status"] == contents.FAILED:
         raise refusal(
-            "run", point["status"], "a run with weights", "nothing was committed yet", "train(..., resume=True)"
+            "at",
+            point["at"],
+            "a point that was trained",
+            f"this one is {point['status']} {point['error']}".strip(),
+            "sweep(..., resume=True) to run it again",
         )
     circuit = rebuild(point["run"]["circuit"], types)
     chosen = tree["weights"].to_dataset().sel(point["at"])

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +14,7 @@ import optax
 from jaxtyping import PyTree
 
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.parameters import check, field, nearest, refusal
+from neuro_bpl.parameters import check, expect, field, is_placeholder, nearest, refusal
 
 NAMES = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "adamax", "nadam", "radam", "lion", "yogi")
 
@@ -50,15 +52,31 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         check(self)
-        known = [name for name in inspect.signature(getattr(optax, self.name)).parameters if name != "learning_rate"]
-        for option in self.options:
+        if not is_placeholder(self.options):
+            self._check_options()
+
+    def _check_options(self) -> None:
+        expect("options", self.options, Mapping, "names and numbers", "they go to Optax by name", 'options={"b1": 0.9}')
+        known = [
+            name for name, spec in inspect.signature(getattr(optax, self.name)).parameters.items() if _is_number(spec)
+        ]
+        for option, value in self.options.items():
             if option not in known:
                 raise refusal(
                     f"options[{option!r}]",
-                    self.options[option],
+                    value,
                     ", ".join(known),
                     f"optax.{self.name} takes no such number",
-                    f'options={{"{nearest(option, known)}": ...}}',
+                    f'options={{"{nearest(str(option), known)}": ...}}',
+                )
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+            if not (is_number or is_placeholder(value)):
+                raise refusal(
+                    f"options[{option!r}]",
+                    value,
+                    "a finite number",
+                    "it enters every update",
+                    f'options={{"{option}": 0.9}}',
                 )
 
     def transform(self) -> optax.GradientTransformation:
@@ -67,16 +85,32 @@ class Optimizer:
         return inner if self.clip_norm is None else optax.chain(optax.clip_by_global_norm(self.clip_norm), inner)
 
 
+def _is_number(spec: inspect.Parameter) -> bool:
+    """Whether an argument of an Optax optimiser is a number (a momentum may be None)."""
+    is_real = isinstance(spec.default, (int, float)) and not isinstance(spec.default, bool)
+    return spec.name != "learning_rate" and (is_real or spec.name == "momentum")
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class OptaxOptimizer:
     """A raw Optax transformation; a run with one cannot be rebuilt from its parameters alone."""
 
-    transformation: optax.GradientTransformation
+    transformation: optax.GradientTransformation = field(
+        doc="an Optax transformation", kind=optax.GradientTransformation, example="optax.adam(1e-3)"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def transform(self) -> optax.GradientTransformation:
         """The Optax transformation."""
         return self.transformation
+
+
+def _part(name: str) -> Any:
+    kinds = (Optimizer, OptaxOptimizer)
+    return field(Optimizer(), f"optimiser of the {name} weights", kind=kinds, example='Optimizer("adam", 1e-3)')
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("cortex", "readout", "predictor"), meta_fields=())
@@ -94,9 +128,12 @@ class Optimizers:
     0.0003
     """
 
-    cortex: Optimizer | OptaxOptimizer | None = field(Optimizer(), "optimiser of the cortical weights")
-    readout: Optimizer | OptaxOptimizer | None = field(Optimizer(), "optimiser of the readout weights")
-    predictor: Optimizer | OptaxOptimizer | None = field(Optimizer(), "optimiser of the cerebellar weights")
+    cortex: Optimizer | OptaxOptimizer | None = _part("cortical")
+    readout: Optimizer | OptaxOptimizer | None = _part("readout")
+    predictor: Optimizer | OptaxOptimizer | None = _part("cerebellar")
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def transform(self, circuit: Circuit, weights: Weights) -> optax.GradientTransformation:
         """One transformation for all weights; what does not learn is left alone whatever the optimiser."""

@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 
+SHOWN = 300  # characters of a value in a message
+
 
 def field(
     default: Any = dataclasses.MISSING,
@@ -26,6 +28,8 @@ def field(
     above: float | None = None,
     high: float | None = None,
     choices: Sequence[str] | None = None,
+    kind: Any = None,
+    example: str = "",
 ) -> Any:
     """Declare one parameter of a frozen dataclass.
 
@@ -45,15 +49,22 @@ def field(
         Allowed range: `low <= value`, `above < value`, `value <= high`.
     choices : sequence of str, optional
         Allowed names.
+    kind : type or tuple of types, optional
+        What an instance it must be, for a part that is a dataclass of its own; None is allowed where it is the default.
+    example : str
+        What to type for such a part.
     """
     bounds = {"low": low, "above": above, "high": high, "choices": choices}
-    metadata = {"doc": doc, "unit": unit, "symbol": symbol, "source": source, **bounds}
+    part = {"kind": kind, "example": example}
+    metadata = {"doc": doc, "unit": unit, "symbol": symbol, "source": source, **bounds, **part}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def refusal(name: str, got: Any, allowed: str, why: str, fix: str) -> ValueError:
     """An error that says: value got, what is allowed, why, what to type."""
-    return ValueError(f"{name} = {got!r} is not possible.\n  Allowed: {allowed}.\n  Why: {why}.\n  Type: {fix}.")
+    shown = repr(got)
+    shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
+    return ValueError(f"{name} = {shown} is not possible.\n  Allowed: {allowed}.\n  Why: {why}.\n  Type: {fix}.")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -73,10 +84,34 @@ def check(instance: Any) -> None:
     """
     for spec in dataclasses.fields(instance):
         value = getattr(instance, spec.name)
+        if is_placeholder(value):
+            continue
         if spec.metadata.get("choices") is not None:
             _check_choice(instance, spec, value)
+        elif spec.metadata.get("kind") is not None:
+            _check_kind(instance, spec, value)
+        elif spec.type is bool and not isinstance(value, bool):
+            raise refusal(_owner(instance, spec), value, "True or False", spec.metadata["doc"], f"{spec.name}=True")
         elif _has_bounds(spec.metadata) and not (value is None and type(None) in typing.get_args(spec.type)):
             _check_number(instance, spec, value)
+
+
+def is_placeholder(value: Any) -> bool:
+    """Whether a value stands for a number that JAX is tracing or batching, or that it has not filled in yet."""
+    return type(value) is object or type(value).__module__.partition(".")[0] in ("jax", "jaxlib")
+
+
+def expect(name: str, value: Any, kind: Any, allowed: str, why: str, fix: str) -> None:
+    """Refuse a value that is not an instance of `kind`; a class is not an instance of itself (`ValueError`)."""
+    if isinstance(value, type) or not isinstance(value, kind):
+        raise refusal(name, value, allowed, why, fix)
+
+
+def _check_kind(instance: Any, spec: dataclasses.Field, value: Any) -> None:
+    if value is None and (spec.default is None or type(None) in typing.get_args(spec.type)):
+        return
+    fix = spec.metadata["example"]
+    expect(_owner(instance, spec), value, spec.metadata["kind"], fix, spec.metadata["doc"], f"{spec.name}={fix}")
 
 
 def _has_bounds(metadata: Mapping[str, Any]) -> bool:
@@ -89,7 +124,7 @@ def _owner(instance: Any, spec: dataclasses.Field) -> str:
 
 def _check_choice(instance: Any, spec: dataclasses.Field, value: Any) -> None:
     choices = spec.metadata["choices"]
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise refusal(
             _owner(instance, spec),
             value,
@@ -100,8 +135,6 @@ def _check_choice(instance: Any, spec: dataclasses.Field, value: Any) -> None:
 
 
 def _check_number(instance: Any, spec: dataclasses.Field, value: Any) -> None:
-    if not isinstance(value, (numbers.Real, str, list, tuple, dict, type(None))):
-        return
     low, above, high = (spec.metadata[bound] for bound in ("low", "above", "high"))
     is_whole = not _is_whole(spec) or isinstance(value, numbers.Integral)
     inside = (

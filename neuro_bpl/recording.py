@@ -264,8 +264,7 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
     ValueError
         If a name is unknown (it names the nearest one), or needs a predictor that circuit or rule lack.
     """
-    if isinstance(names, str):
-        raise refusal("record", names, "a list of names", "a single text is a list of letters", f'record=["{names}"]')
+    _check_list(names)
     asked = set(ALWAYS)
     for name in names:
         if not isinstance(name, str) or name not in QUANTITIES:
@@ -303,7 +302,13 @@ def has(rule: LearningRule, name: str) -> bool:
 
 def applicable(names: Iterable[str], rule: LearningRule) -> tuple[str, ...]:
     """Those of the names that a rule has: without a prediction there is nothing to record of it."""
-    return tuple(name for name in names if name not in QUANTITIES or has(rule, name))
+    _check_list(names)
+    return tuple(name for name in names if not isinstance(name, str) or name not in QUANTITIES or has(rule, name))
+
+
+def _check_list(names: Iterable[str]) -> None:
+    if not isinstance(names, (list, tuple)):
+        raise refusal("record", names, "a list of names", "each name is a quantity to record", 'record=["rates"]')
 
 
 def probed(names: Iterable[str], *cadences: str) -> tuple[str, ...]:

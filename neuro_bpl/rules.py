@@ -51,8 +51,8 @@ class LearningRule:
         If the pair would count a path twice, or asks for what the view cannot know.
     """
 
-    trace: Trace = field(doc="cortical eligibility trace")
-    credit: Credit = field(doc="what multiplies the trace")
+    trace: Trace = field(doc="cortical eligibility trace", kind=Trace, example="Immediate()")
+    credit: Credit = field(doc="what multiplies the trace", kind=Credit, example="Predicted(lambda_=1.0)")
     view: str = field("forward", "how the predictor's update is computed", choices=("forward", "backward"))
     update: str = field("trial", "when weights change", choices=("trial", "step"))
 
@@ -137,6 +137,7 @@ class LearningRule:
     def learn(self, circuit: Circuit, weights: Weights, trials: Trials) -> tuple[Weights, Outcome]:
         """`gradients`, and how the trials went."""
         circuit.check(trials)
+        circuit.check_weights(weights)
         if self.view == "backward":
             return online.learn(self.trace, self._online(), circuit, weights, trials)
         return self._forward(circuit, weights, trials)

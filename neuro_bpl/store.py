@@ -6,12 +6,13 @@ digest of all that is stored; a run that does not have it is refused. The layout
 
 import contextlib
 import datetime
-import json
+import glob
+import os
 import shutil
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,70 +23,27 @@ import zarr
 from filelock import FileLock, Timeout
 
 from neuro_bpl import results, schema
+from neuro_bpl.contents import Contents, StoredPart
 from neuro_bpl.digest import Digest
 from neuro_bpl.parameters import refusal
-from neuro_bpl.results import FORMAT, FORMAT_VERSION, Label, Piece
+from neuro_bpl.results import FORMAT, FORMAT_VERSION, Piece
 
 BRANCH = "main"
-LOCK = "writer.lock"
+LOCK = "neuro_bpl.lock"  # tells our runs from other repositories, too
+ABANDONED = 3600  # seconds
+BORN = ("model", "versions", "commit", "created_at")
 CHUNK_BYTES = 2**20
-RUNNING, COMPLETE, DIVERGED, FAILED = "running", "complete", "diverged", "failed"
 
 
 class DamagedRunError(ValueError):
     """A store that cannot be read as it was written."""
 
 
-@dataclass
-class StoredPart:
-    """A part as it is on disk: its pieces, its checkpoint ({} when it is complete), and what its attributes say."""
-
-    pieces: Piece
-    checkpoint: dict[str, np.ndarray]
-    attrs: dict[str, Any]
-
-    @property
-    def labels(self) -> list[Label]:
-        """Coordinates of each point."""
-        return json.loads(self.attrs["labels"])
-
-    @property
-    def statuses(self) -> list[str]:
-        """What happened to each point: one whose networks have all diverged has come to its end."""
-        if "training" not in self.pieces:
-            return [self.attrs["status"]] * len(self.labels)
-        lost = (self.pieces["training"]["diverged_at"] >= 0).all("seed").values
-        return [DIVERGED if gone else self.attrs["status"] for gone in lost]
-
-    @property
-    def descriptions(self) -> list[dict[str, Any]]:
-        """The experiment of each point."""
-        return json.loads(self.attrs["experiments"])
-
-
-@dataclass
-class Contents:
-    """All that a store holds."""
-
-    attrs: dict[str, Any]
-    parts: dict[str, StoredPart] = field(default_factory=dict)
-
-    @property
-    def grid(self) -> dict[str, list]:
-        """Named dims of the sweep and their values; {} for a single run."""
-        return json.loads(self.attrs["sweep"])
-
-    def tree(self) -> xr.DataTree:
-        """The run: parts combined, with what happened to each point."""
-        parts = {name: part for name, part in self.parts.items() if part.pieces}
-        tree = results.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
-        points = [
-            {"at": label, "status": status, "error": part.attrs.get("error", ""), "run": described}
-            for part in self.parts.values()
-            for label, described, status in zip(part.labels, part.descriptions, part.statuses, strict=True)
-        ]
-        tree.attrs = {**self.attrs, "points": json.dumps(points)}
-        return tree
+def as_path(output: Path | str) -> Path:
+    """The path of a run (`ValueError` where it is none)."""
+    if not isinstance(output, (str, os.PathLike)) or not str(output) or "\0" in str(output):
+        raise refusal("output", output, "the path of a folder", "the run is stored there", 'output="data/runs/x"')
+    return Path(output)
 
 
 def check_path(path: Path | str, overwrite: bool = False, resume: bool = False) -> None:
@@ -98,7 +56,13 @@ def check_path(path: Path | str, overwrite: bool = False, resume: bool = False) 
     OSError
         If the folder cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
+    try:
+        path.exists()
+    except OSError as error:  # A name that is too long, for one.
+        raise refusal(
+            "output", str(path), "a path that this system knows", str(error.strerror), "a shorter name"
+        ) from error
     if overwrite and resume:
         raise refusal("overwrite, resume", (True, True), "one of them", "a run is replaced or continued", "--resume")
     if path.exists() and not (overwrite or resume):
@@ -108,7 +72,7 @@ def check_path(path: Path | str, overwrite: bool = False, resume: bool = False) 
             f"  Type: --resume (resume=True) to go on with the run there, --overwrite (overwrite=True) to replace it, "
             f"or --output with another name."
         )
-    if path.exists() and not is_store(path) and not _is_empty(path):
+    if path.exists() and not is_run(path) and not _is_empty(path):
         raise FileExistsError(
             f"{path} is not a run of neuro_bpl.\n  Allowed: a run, an empty folder, or a path that does not exist.\n"
             f"  Why: only runs are replaced or resumed.\n  Type: --output with another name."
@@ -129,60 +93,51 @@ def is_store(path: Path) -> bool:
     return all((path / part).is_dir() for part in ("refs", "snapshots"))
 
 
+def is_run(path: Path) -> bool:
+    """Whether a folder is one that `Writer` made."""
+    return is_store(path) and (path / LOCK).is_file()
+
+
 def _is_empty(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-class Memory:
-    """A run that is not stored: what was committed stays in memory."""
-
-    def __init__(self, attrs: Mapping[str, str]) -> None:
-        self._attrs = dict(attrs)
-        self._pieces: dict[str, list[Piece]] = {}
-        self._said: dict[str, dict[str, Any]] = {}
-
-    @property
-    def contents(self) -> Contents:
-        """All that was committed."""
-        parts = {name: StoredPart(results.join(self._pieces[name]), {}, said) for name, said in self._said.items()}
-        return Contents(self._attrs, parts)
-
-    def commit(
-        self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
-    ) -> None:
-        """Append a piece to a part."""
-        self._pieces.setdefault(name, []).append(piece)
-        self._said[name] = dict(attrs)
-
-    def drop(self, name: str) -> None:
-        """Remove a part, if there is one, to run its points again."""
-        self._pieces.pop(name, None)
-        self._said.pop(name, None)
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
 class Writer:
-    """The one process that writes to a store; `contents` is what was there when it began."""
+    """The one process that writes to a store; `contents` is what was there when it began.
+
+    A new run is made in a hidden folder beside its place and moved there with its first commit, so that what is at
+    `path` always holds a commit, and an old run is replaced only when there is something to put in its place.
+    """
 
     def __init__(self, path: Path, attrs: Mapping[str, str], overwrite: bool = False) -> None:
         self.path = path
         self._overwrite = overwrite
         self._repository: icechunk.Repository | None = None
-        self._lock = FileLock(path / LOCK, timeout=0)
+        self._fresh: Path | None = None
         self._digest = Digest()
-        if is_store(path):
-            self._take_lock()
-        if is_store(path) and not overwrite:
-            self.contents = read(path)
-            self._repository = icechunk.Repository.open(_storage(path))
-            self._digest.add("", {}, self.contents.attrs)
-            for name, part in self.contents.parts.items():
-                self._digest.add(name, {**part.pieces, "checkpoint": _as_dataset(part.checkpoint)}, part.attrs)
-        else:
-            self.contents = Contents(dict(attrs))
+        self._lock = FileLock(path / LOCK, timeout=0)
         self._attrs: dict[str, Any] = dict(attrs)
+        self.contents = Contents(self._attrs)
+        _clear_away(path)
+        if is_run(path):
+            self._take_lock()
+        if is_run(path) and not overwrite:
+            self._continue()
+
+    def _continue(self) -> None:
+        self.contents = read(self.path)
+        self._repository = icechunk.Repository.open(_storage(self.path))
+        born = {key: self.contents.attrs[key] for key in BORN if key in self.contents.attrs}
+        if self._attrs.get("versions", born["versions"]) != born["versions"]:
+            warnings.warn(
+                f"{self.path} was begun with other versions ({born['versions']}): it goes on, "
+                f"but not bit for bit as a run without a stop would.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        self._attrs |= born
+        for name, part in self.contents.parts.items():
+            self._digest.add(name, {**part.pieces, "checkpoint": _as_dataset(part.checkpoint)}, part.attrs)
 
     def _take_lock(self) -> None:
         try:
@@ -195,13 +150,23 @@ class Writer:
 
     def _open(self) -> icechunk.Repository:
         if self._repository is None:
-            self._lock.release()
-            if self._overwrite:  # Only now that there is something to put in its place.
-                remove(self.path)
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._repository = icechunk.Repository.create(_storage(self.path))
-            self._take_lock()
+            self._fresh = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}."))
+            self._repository = icechunk.Repository.create(_storage(self._fresh))
         return self._repository
+
+    def _publish(self) -> None:
+        """Move a new run to its place, in the stead of what was there."""
+        if self._fresh is None:
+            return
+        self._lock.release()
+        if self._overwrite or _is_empty(self.path):
+            shutil.rmtree(self.path, ignore_errors=True)
+        (self._fresh / LOCK).touch()
+        self._fresh.chmod(self.path.parent.stat().st_mode)  # mkdtemp makes folders that only their owner may read
+        self._fresh.replace(self.path)
+        self._fresh = None
+        self._repository = icechunk.Repository.open(_storage(self.path))
+        self._take_lock()
 
     def commit(
         self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
@@ -223,6 +188,7 @@ class Writer:
                     _write(session.store, f"parts/{name}/{group}", dataset, growth)
                 root[f"parts/{name}"].attrs.put(dict(attrs))
             session.commit(f"{name}: {attrs['status']}", metadata={"digest": self._digest.value()})
+            self._publish()
         except (OSError, icechunk.IcechunkError) as error:
             raise OSError(
                 f"{self.path} cannot be written ({_first_line(error)}).\n"
@@ -250,6 +216,15 @@ class Writer:
                 self._repository.expire_snapshots(older_than=now)
                 self._repository.garbage_collect(now)
         self._lock.release()
+        if self._fresh is not None:
+            shutil.rmtree(self._fresh, ignore_errors=True)
+
+
+def _clear_away(path: Path) -> None:
+    """Remove what a process that was killed before its first commit has left beside `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -355,7 +330,8 @@ def _read(path: Path) -> Contents:
         raise _damaged(path, f"it says {found}, not {(FORMAT, FORMAT_VERSION)}")
     contents, digest = Contents(attrs), Digest()
     digest.add("", {}, attrs)
-    for name, part in (tree["parts"].children if "parts" in tree else {}).items():
+    stored: Mapping[str, xr.DataTree] = tree["parts"].children if "parts" in tree else {}
+    for name, part in sorted(stored.items(), key=lambda item: int(item[0])):  # A listing of Zarr has no order.
         pieces = {group: _texts_as_texts(node.to_dataset(inherit=False)) for group, node in part.children.items()}
         words: dict[str, Any] = {str(key): value for key, value in part.attrs.items()}
         digest.add(name, pieces, words)
@@ -394,7 +370,7 @@ def open_run(path: Path | str) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        The run, in memory. `attrs["status"]` says whether it is complete.
+        The run, in memory; `statuses(run)` says whether each point is complete.
 
     Raises
     ------
@@ -403,7 +379,7 @@ def open_run(path: Path | str) -> xr.DataTree:
     ValueError
         If what is there is not a run, is damaged, or of another format version.
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"there is no run at {path}.\n  Type: python models/sequential_digits.py --output {path} to make one."
@@ -413,37 +389,6 @@ def open_run(path: Path | str) -> xr.DataTree:
     tree = read(path).tree()
     schema.validate(tree)
     return tree
-
-
-def remove(path: Path) -> None:
-    """Remove a run, or an empty folder (checked by `check_path`)."""
-    if path.exists():
-        shutil.rmtree(path)
-
-
-def export_netcdf(run: xr.DataTree, path: Path | str, overwrite: bool = False) -> Path:
-    """Write a whole run to one NetCDF file; `xarray.open_datatree` gives it back without loss.
-
-    Raises
-    ------
-    FileExistsError
-        If the file exists and `overwrite` is not set.
-    ValueError
-        If `run` is not a run.
-    """
-    path = Path(path)
-    schema.validate(run)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists.\n  Allowed: a path that does not exist yet.\n  Why: nothing is written over silently.\n"
-            f"  Type: overwrite=True to replace it, or another name."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        fresh = Path(folder) / path.name
-        run.to_netcdf(fresh, engine="h5netcdf")
-        fresh.replace(path)
-    return path
 
 
 def sizes(piece: Piece) -> int:
@@ -460,8 +405,3 @@ def check_space(path: Path, needed: int) -> None:
             f"  Why: a run that fills the disk is lost in the middle.\n"
             f"  Type: free some space, fewer evaluations or snapshots, fewer names in record, or another --output."
         )
-
-
-def statuses(run: xr.DataTree) -> Sequence[dict[str, Any]]:
-    """What happened to each point: its coordinates, status ("running", "complete", "diverged", "failed"), and error."""
-    return json.loads(run.attrs["points"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import xarray as xr
 
-from neuro_bpl import recording, store
+from neuro_bpl import contents, recording, store
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.grid import Grid, Point, label_of, networks_at_once, parts_of, points_of
@@ -24,7 +24,7 @@ from neuro_bpl.provenance import describe
 from neuro_bpl.results import Label, Part
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Task
-from neuro_bpl.training import another_experiment, as_seeds, attributes, check_same, said, train_part
+from neuro_bpl.training import another_experiment, as_seeds, attributes, check_arguments, check_same, said, train_part
 
 
 def sweep(
@@ -72,7 +72,7 @@ def sweep(
     -------
     xarray.DataTree
         As from `train`, with one more dim for each parameter of the grid. Points that failed are NaN;
-        `neuro_bpl.store.statuses(run)` says why.
+        `statuses(run)` says why.
 
     Raises
     ------
@@ -90,13 +90,15 @@ def sweep(
     Frozen({'lambda_': 2, 'seed': 3, 'update': 2})
     """
     schedule = Schedule(n_updates, batch_size, n_evaluations, n_snapshots, precision)
+    check_arguments(circuit, task, rule, optimizers, weights, output, resume, overwrite)
     recording.check_names(recording.applicable(record, rule), circuit, rule)
     base = Experiment(
         circuit, task, rule, optimizers or Optimizers(), schedule, as_seeds(seeds), tuple(record), weights
     )
+    points = points_of(base, grid)
     labels = {name: [label_of(value) for value in values] for name, values in grid.items()}
     return carry_out(
-        points_of(base, grid),
+        points,
         labels,
         output=output,
         resume=resume,
@@ -120,16 +122,18 @@ def carry_out(
 ) -> xr.DataTree:
     """Train at every point, as one run whose dims are `labels`; the rest as in `sweep`."""
     _check_different(points)
+    if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
+        raise refusal("at_once", at_once, "a whole number >= 1", "it is a number of networks", "at_once=30")
     possible = [point.experiment for point in points if point.experiment]
     if not possible:
         raise _all_failed({str(dict(point.label)): point.error for point in points})
     limit = at_once or networks_at_once(possible[0])
     attrs = attributes(parts_of(points, limit), labels, model)
     if output is None:
-        memory = store.Memory(attrs)
+        memory = contents.Memory(attrs)
         _run(points, limit, memory, progress)
         return _reported(memory.contents.tree())
-    path = Path(output)
+    path = store.as_path(output)
     with store.writing(path, attrs, resume, overwrite) as writer:
         _forget_failed(writer)
         _check_stored(path, writer.contents, points)
@@ -153,7 +157,7 @@ def _check_different(points: Sequence[Point]) -> None:
         seen[described] = point.label
 
 
-def _run(points: Sequence[Point], limit: int, sink: store.Memory | store.Writer, progress: bool) -> None:
+def _run(points: Sequence[Point], limit: int, sink: contents.Memory | store.Writer, progress: bool) -> None:
     """What is stored goes on; what is not there yet is trained; what fails is put down and left alone."""
     before = dict(sink.contents.parts)
     numbers = (str(n) for n in itertools.count() if str(n) not in before)
@@ -168,7 +172,7 @@ def _run(points: Sequence[Point], limit: int, sink: store.Memory | store.Writer,
             _put_down(sink, next(numbers), point.label, {}, point.error)
 
 
-def _train(part: Part, name: str, sink: store.Memory | store.Writer, progress: bool, numbers: Iterator[str]) -> None:
+def _train(part: Part, name: str, sink: contents.Memory | store.Writer, progress: bool, numbers: Iterator[str]) -> None:
     """Train a part; where it fails, its points are tried one by one, so that only the guilty ones fail."""
     try:
         train_part(part, name, sink, progress, raising=False)
@@ -189,18 +193,20 @@ def _reason(error: Exception) -> str:
 
 
 def _put_down(
-    sink: store.Memory | store.Writer, name: str, label: Label, description: Mapping[str, Any], error: str
+    sink: contents.Memory | store.Writer, name: str, label: Label, description: Mapping[str, Any], error: str
 ) -> None:
-    sink.commit(name, {}, {}, {**said([label], [description]), "status": store.FAILED, "updates": 0, "error": error}, 1)
+    sink.commit(
+        name, {}, {}, {**said([label], [description]), "status": contents.FAILED, "updates": 0, "error": error}, 1
+    )
 
 
 def _forget_failed(writer: store.Writer) -> None:
     for name, part in list(writer.contents.parts.items()):
-        if part.attrs["status"] == store.FAILED:
+        if part.attrs["status"] == contents.FAILED:
             writer.drop(name)
 
 
-def _check_stored(path: Path, contents: store.Contents, points: Sequence[Point]) -> None:
+def _check_stored(path: Path, contents: contents.Contents, points: Sequence[Point]) -> None:
     """Refuse a store whose points are not those of this grid."""
     asked = {_key(point.label): point for point in points}
     for part in contents.parts.values():
@@ -217,7 +223,7 @@ def _key(label: Label) -> tuple:
     return tuple(sorted(label.items()))
 
 
-def _stored_part(stored: store.StoredPart, points: Sequence[Point]) -> Part:
+def _stored_part(stored: contents.StoredPart, points: Sequence[Point]) -> Part:
     """The stored points in their stored order, so that the same program runs on."""
     by_label = {_key(point.label): point.experiment for point in points if point.experiment}
     labels = stored.labels
@@ -225,13 +231,27 @@ def _stored_part(stored: store.StoredPart, points: Sequence[Point]) -> Part:
 
 
 def _reported(run: xr.DataTree) -> xr.DataTree:
-    """The run, unless nothing of it could be trained; points that failed are warned of."""
-    failed = {str(point["at"]): point["error"] for point in store.statuses(run) if point["status"] == store.FAILED}
-    if "training" not in run:
+    """The run, unless nothing of it could be trained; points that failed are warned of.
+
+    Raises
+    ------
+    ValueError
+        If every point failed.
+    FloatingPointError
+        If every point that did not fail has diverged.
+    """
+    points = contents.statuses(run)
+    failed = {str(point["at"]): point["error"] for point in points if point["status"] == contents.FAILED}
+    if len(failed) == len(points):
         raise _all_failed(failed)
     if failed:
         reasons = "".join(f"\n  {at}: {error}" for at, error in failed.items())
         warnings.warn(f"{len(failed)} points of the sweep failed and are NaN:{reasons}", RuntimeWarning, stacklevel=4)
+    if all(point["status"] in (contents.DIVERGED, contents.FAILED) for point in points):
+        raise FloatingPointError(
+            "every network has diverged; training.diverged_at says when. Type: a lower learning rate, such as "
+            "--learning-rate 1e-4 (Optimizers(cortex=Optimizer(learning_rate=1e-4)))."
+        )
     return run
 
 

@@ -16,12 +16,12 @@ import xarray as xr
 from jaxtyping import Array, Key
 from tqdm import tqdm
 
-from neuro_bpl import checkpoint, evaluation, recording, results, store
+from neuro_bpl import checkpoint, contents, evaluation, recording, results, store
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.learner import Hyperparameters, Learner, newborn, run_updates, sample
 from neuro_bpl.optimizers import OptaxOptimizer, Optimizers
-from neuro_bpl.parameters import refusal
+from neuro_bpl.parameters import expect, refusal
 from neuro_bpl.provenance import describe, differences, origin
 from neuro_bpl.recording import EVALUATION, SNAPSHOT
 from neuro_bpl.results import Part, Piece
@@ -34,10 +34,10 @@ EVALUATED = ("validation", "test")
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where a run goes: to disk (`store.Writer`), or into memory (`store.Memory`)."""
+    """Where a run goes: to disk (`store.Writer`), or into memory (`contents.Memory`)."""
 
     @property
-    def contents(self) -> store.Contents:
+    def contents(self) -> contents.Contents:
         """What was committed before this process began."""
 
     def commit(
@@ -119,6 +119,7 @@ def train(
         If the loss of every seed stops being finite; it names the update, the rule and the largest weight. A single
         seed that diverges is frozen, warned of, and marked in `training.diverged_at`.
     """
+    check_arguments(circuit, task, rule, optimizers, weights, output, resume, overwrite)
     experiment = Experiment(
         circuit,
         task,
@@ -131,15 +132,17 @@ def train(
     )
     part = Part((experiment,), ({},))
     if output is None:
-        memory = store.Memory(attributes([part], {}, model))
+        memory = contents.Memory(attributes([part], {}, model))
         train_part(part, "0", memory, progress, raising=True)
         return memory.contents.tree()
-    path = Path(output)
+    path = store.as_path(output)
     with store.writing(path, attributes([part], {}, model), resume, overwrite) as writer:
+        if writer.contents.grid:
+            raise another_experiment(path, [f"it is a sweep over {', '.join(writer.contents.grid)}"])
         stored = writer.contents.parts.get("0")
         if stored is not None:
             check_same(path, stored.descriptions[0], experiment)
-        if stored is not None and stored.attrs["status"] == store.DIVERGED:
+        if stored is not None and stored.attrs["status"] == contents.DIVERGED:
             raise FloatingPointError(f"the run at {path} diverged. Type: --overwrite with a lower learning rate.")
         train_part(part, "0", writer, progress, raising=True)
     return store.open_run(path)
@@ -179,11 +182,34 @@ def another_experiment(path: Path, found: Sequence[str]) -> ValueError:
 
 def as_seeds(seeds: int | Seeds) -> Seeds:
     """Seeds of so many networks."""
-    if isinstance(seeds, Seeds):
-        return seeds
-    if isinstance(seeds, bool) or not isinstance(seeds, (int, np.integer)) or seeds < 1:
-        raise refusal("seeds", seeds, "a whole number >= 1, or Seeds(...)", "it is the number of networks", "seeds=5")
-    return Seeds.count(int(seeds))
+    return seeds if isinstance(seeds, Seeds) else Seeds.count(seeds)
+
+
+def check_arguments(
+    circuit: Circuit,
+    task: Task,
+    rule: LearningRule,
+    optimizers: Optimizers | None,
+    weights: Weights | None,
+    output: Path | str | None,
+    resume: bool,
+    overwrite: bool,
+) -> None:
+    """Refuse what is of another kind than `train` and `sweep` ask for (`ValueError`)."""
+    expect("circuit", circuit, Circuit, "a Circuit", "it is what learns", "Circuit(cortex, readout, cerebellum)")
+    why = "it needs sample, held_out and probe"
+    expect("task", task, Task, "an instance of a task", why, "tasks.TargetReaching(n_steps=10)")
+    expect("rule", rule, LearningRule, "a LearningRule", "it is how the circuit learns", "bp_lambda(), with brackets")
+    if optimizers is not None:
+        why = "each part has an optimiser of its own"
+        expect("optimizers", optimizers, Optimizers, "Optimizers", why, "Optimizers(cortex=Optimizer('adam', 1e-3))")
+    if weights is not None:
+        expect("weights", weights, Weights, "Weights", "training starts from them", "weights=load(run).weights")
+    for name, value in (("resume", resume), ("overwrite", overwrite)):
+        expect(name, value, bool, "True or False", "it decides about a stored run", f"{name}=True")
+        if value and output is None:
+            why = "there is no stored run without it"
+            raise refusal(name, value, f"{name}=True with output=…", why, 'output="data/runs/x"')
 
 
 def train_part(part: Part, name: str, sink: Sink, progress: bool, raising: bool) -> None:
@@ -192,7 +218,7 @@ def train_part(part: Part, name: str, sink: Sink, progress: bool, raising: bool)
     `raising`: raise `FloatingPointError` when every network has diverged, instead of marking the part and going on.
     """
     stored = sink.contents.parts.get(name)
-    if stored is not None and stored.attrs["status"] != store.RUNNING:
+    if stored is not None and stored.attrs["status"] != contents.RUNNING:
         return
     with jax.enable_x64(part.first.schedule.precision == "float64"):
         training = Training.prepare(part, name, sink)
@@ -248,7 +274,7 @@ class Training:
         words = said(part.labels, part.descriptions())
         return cls(part, name, sink, part.hyperparameters(), keys, probe, held_out, words)
 
-    def begin(self, stored: store.StoredPart | None) -> tuple[Learner, int]:
+    def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
         """Every network at its first update, or where the checkpoint left it, and the updates done."""
         part = self.part
         start = None if part.first.weights is None else _tiled(part.first.weights, len(part.points))
@@ -304,8 +330,10 @@ class Training:
         """Hand a piece to the sink, with the checkpoint to go on from while there is more to do."""
         schedule = self.part.first.schedule
         diverged = (np.asarray(learners.diverged_at) >= 0).all()
-        status = store.DIVERGED if diverged else store.COMPLETE if done == schedule.n_updates else store.RUNNING
-        saved = checkpoint.pack(learners) if status == store.RUNNING else {}
+        status = (
+            contents.DIVERGED if diverged else contents.COMPLETE if done == schedule.n_updates else contents.RUNNING
+        )
+        saved = checkpoint.pack(learners) if status == contents.RUNNING else {}
         attrs = {**self.said, "status": status, "updates": done}
         self.sink.commit(self.name, piece, saved, attrs, schedule.n_updates)
 
@@ -331,6 +359,10 @@ def _check_weights(experiment: Experiment) -> None:
     if weights is None:
         return
     several = evaluation.has_network_axis(circuit, weights)
+    for name, leaf in results.named_leaves(weights).items():
+        if not np.isfinite(leaf).all():
+            fix = "weights of a run that did not diverge"
+            raise refusal(f"weights.{name}", float("nan"), "finite numbers", "every loss would be NaN", fix)
     found = len(jax.tree.leaves(weights)[0]) if several else "one network without a leading axis"
     if found != n_seeds:
         raise refusal(

@@ -99,6 +99,11 @@ def check_trials(trials: Trials, n_inputs: int, n_outputs: int, has_classes: boo
     ValueError
         With the value got, what is allowed, why, and what to type.
     """
+    for name in ("inputs", "targets", "mask", "lengths"):
+        values = getattr(trials, name)
+        if values is not None and not hasattr(values, "dtype"):
+            why = "lists have neither shape nor number format"
+            raise refusal(name, values, "an array", why, f"Trials({name}=np.asarray({name}), ...)")
     _check_shapes(trials, n_inputs, n_outputs, has_classes)
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trials)):
         _check_values(trials, n_outputs, has_classes)

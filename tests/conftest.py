@@ -3,7 +3,9 @@
 import hypothesis
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
+import pytest
 
 import neuro_bpl as nb
 
@@ -14,6 +16,14 @@ hypothesis.settings.load_profile("tests")
 
 N_INPUTS, N_UNITS, N_OUTPUTS = 3, 5, 3
 N_TRIALS, N_STEPS = 3, 7
+
+
+@pytest.fixture
+def untyped():
+    """Without the type checks that only tests have: wrong types are refused by the package itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def random_weights(circuit, seed):

@@ -129,7 +129,7 @@ def test_to_dict_gives_json_that_names_every_class():
     assert plain["inner"] == {"type": "Inner", "gain": 0.5, "size": 3}
     assert plain["limit"] is None
     assert plain["table"]["a"] == [1, [1.0, 2.0]]
-    assert plain["table"]["b"] == repr(len)
+    assert "given in code" in plain["table"]["b"]
 
 
 def package_dataclasses():

@@ -15,7 +15,7 @@ from scipy import stats
 import neuro_bpl as nb
 
 ROOT = Path(__file__).resolve().parents[1]
-MODEL = "models/sequential_digits.py"
+MODEL, REACHING = "models/sequential_digits.py", "models/target_reaching.py"
 SCRIPTS = sorted(
     str(path.relative_to(ROOT))
     for folder in ("models", "analyses", "benchmarks")
@@ -35,6 +35,13 @@ TINY = (
     "--cortex",
     "rate",
 )
+SMALL = ("--n-updates", "4", "--seeds", "2", "--n-units", "3", "--n-evaluations", "2", "--n-steps", "3")
+
+
+@pytest.fixture(autouse=True)
+def same_session(monkeypatch):
+    """A model run in this process leaves JAX's settings as they are."""
+    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +84,7 @@ def script(monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     """A run of the model with tiny parameters, made by a process of its own."""
-    path = tmp_path_factory.mktemp("runs") / "tiny.zarr"
+    path = tmp_path_factory.mktemp("runs") / "tiny"
     done = subprocess.run(
         [sys.executable, MODEL, *TINY, "--rule", "bp_lambda,bptt", "--output", path],
         cwd=ROOT,
@@ -129,6 +136,8 @@ def test_help_shows_units_symbols_sources_and_choices(help_texts):
         "in units of full brightness",
     ):
         assert note in text
+    for note in ("[η]", "Pemberton & Ponte Costa 2024", "end, whole", "--plastic", "--resume", "--sweep"):
+        assert note in help_texts[REACHING][0]
     assert "[in s]" in help_texts["benchmarks/update_time.py"][0]
 
 
@@ -174,11 +183,90 @@ def test_a_run_is_not_written_over_unless_asked_for(stored, script):
     assert status == 2
     assert f"error: {path} exists" in err
     assert "--overwrite" in err
+    assert "--resume" in err
     assert contents(path) == before
 
 
+def test_a_complete_run_is_reported_again_and_another_one_is_not_resumed(stored, script):
+    path, done = stored
+    words = ("--rule", "bp_lambda,bptt", "--output", path, "--resume")
+    status, out, _ = script(MODEL, *TINY, *words)
+    assert (status, out) == (0, done.stdout)
+    status, _, err = script(MODEL, *TINY, *words, "--kappa", 0.5)
+    assert status == 2
+    assert "rule.credit.kappa: stored 0.3, asked for 0.5" in err
+    status, _, err = script(MODEL, *TINY, *words, "--overwrite")
+    assert status == 2
+    assert "Allowed: one of them" in err
+
+
+def test_a_sweep_is_a_dim_and_the_report_has_a_line_for_each_point(script, tmp_path):
+    path = tmp_path / "run"
+    status, out, err = script(REACHING, *SMALL, "--output", path)
+    assert (status, "Traceback" in err) == (0, False)
+    run = nb.open_run(path)
+    assert dict(run["training"]["loss"].sizes) == {"lambda_": 3, "seed": 2, "update": 4}
+    assert run["training"]["lambda_"].values.tolist() == [0, 0.5, 1]
+    assert run["evaluation"]["update"].values.tolist() == [0, 2, 4]
+    assert "after 4 updates, mean ± SD, seeds: 2" in out
+    for lambda_ in ("0.0", "0.5", "1.0"):
+        assert f"lambda_ {lambda_}" in out
+    assert out.count("loss") == out.count("cosine of ĝ with G") == 3
+    # As released: cortex and readout are held, the predictor learns.
+    weights = run["weights"].to_dataset()
+    for name, values in weights.data_vars.items():
+        moved = (values.isel(snapshot=0) != values.isel(snapshot=-1)).any()
+        assert bool(moved) == name.startswith("cerebellum"), name
+    # λ enters the compiled program as a number, and the sweep starts from the same networks.
+    first = run["evaluation"]["loss"].isel(update=0)
+    assert (first == first.isel(lambda_=0)).all()
+    status, _, err = script(REACHING, *SMALL, "--output", path, "--resume", "--sweep", "lambda_=0,0.5,0.75,1")
+    assert (status, "Traceback" in err) == (0, False)
+    grown = nb.open_run(path)["training"]["loss"]
+    assert grown["lambda_"].values.tolist() == [0, 0.5, 0.75, 1]
+    xr.testing.assert_equal(grown.sel(lambda_=[0, 0.5, 1]), run["training"]["loss"])
+
+
+def test_rules_and_swept_parameters_span_a_grid_and_no_sweep_is_a_single_run(script, tmp_path):
+    words = (*SMALL, "--plastic", "--output", tmp_path / "grid", "--rule", "bp_lambda,dni", "--sweep", "discount=0.5,1")
+    status, out, err = script(REACHING, *words, "kappa=0.1,0.2")
+    assert (status, "Traceback" in err) == (0, False)
+    loss = nb.open_run(tmp_path / "grid")["training"]["loss"]
+    assert dict(loss.sizes) == {"rule": 2, "discount": 2, "kappa": 2, "seed": 2, "update": 4}
+    assert loss["rule"].values.tolist() == ["BP(1)", "BP(0)"]  # DNI with windows of one step.
+    assert out.count("discount 0.5, kappa 0.1") == 4
+    status, out, _ = script(REACHING, *SMALL, "--output", tmp_path / "one", "--sweep")
+    assert status == 0
+    assert dict(nb.open_run(tmp_path / "one")["training"]["loss"].sizes) == {"rule": 1, "seed": 2, "update": 4}
+
+
+SENSELESS = {
+    "an unknown parameter": ("--sweep", "lamda_=0,1"),
+    "no values": ("--sweep", "lambda_"),
+    "values that are no numbers": ("--sweep", "lambda_=a,b"),
+    "values out of range": ("--sweep", "lambda_=0.5,2"),
+    "the same value twice": ("--sweep", "lambda_=0.5,0.5"),
+    "a parameter that a rule has not": ("--rule", "bptt,bp_lambda", "--sweep", "lambda_=0,1"),
+    "a path": ("--sweep", "output=a,b"),
+    "cues that are no bits": ("--cues", "2001"),
+    "cues of different lengths": ("--cues", "101,1011"),
+    "the same cue twice": ("--cues", "101,101"),
+    "an unknown trajectory": ("--trajectory", "half"),
+}
+
+
+@pytest.mark.parametrize("words", SENSELESS.values(), ids=SENSELESS)
+def test_a_sweep_or_a_task_that_makes_no_sense_ends_with_status_2_and_the_way_out(script, tmp_path, words):
+    path = tmp_path / "run"
+    status, _, err = script(REACHING, *SMALL, "--output", path, *words)
+    assert status == 2
+    assert "Traceback" not in err
+    assert "error: " in err.lower()
+    assert not path.exists()
+
+
 def test_overwrite_replaces_the_run(script, tmp_path):
-    path = tmp_path / "run.zarr"
+    path = tmp_path / "run"
     path.mkdir()
     words = (
         "--n-updates",
@@ -231,7 +319,7 @@ IMPOSSIBLE = {
 
 @pytest.mark.parametrize("words", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_impossible_parameters_end_with_status_2_and_the_way_out(script, tmp_path, words):
-    path = tmp_path / "run.zarr"
+    path = tmp_path / "run"
     status, _, err = script(MODEL, *TINY, "--output", path, *words)
     assert status == 2
     assert "Traceback" not in err
@@ -241,37 +329,36 @@ def test_impossible_parameters_end_with_status_2_and_the_way_out(script, tmp_pat
 
 
 def test_missing_mnist_ends_with_status_2_and_where_to_put_it(script, tmp_path):
-    status, _, err = script(
-        MODEL, *TINY, "--output", tmp_path / "run.zarr", "--dataset", "mnist", "--data-dir", tmp_path
-    )
+    status, _, err = script(MODEL, *TINY, "--output", tmp_path / "run", "--dataset", "mnist", "--data-dir", tmp_path)
     assert status == 2
     assert f"MNIST is not in {tmp_path / 'mnist'}" in err
     assert "train-images-idx3-ubyte" in err
     assert "Type: " in err
 
 
+@pytest.mark.filterwarnings("ignore:the loss of BPTT:RuntimeWarning")
 def test_divergence_ends_with_status_2(script, tmp_path):
     words = ("--learning-rate", 3e38, "--rule", "bptt", "--n-units", 30, "--seeds", 1)
-    status, _, err = script(MODEL, *TINY, "--output", tmp_path / "run.zarr", *words)
+    status, _, err = script(MODEL, *TINY, "--output", tmp_path / "run", *words)
     assert status == 2
-    assert "error: the loss of BPTT is not finite at update" in err
-    assert not (tmp_path / "run.zarr").exists()
+    assert "the loss of BPTT is not finite at update" in err
+    assert "Type: " in err
 
 
 @pytest.mark.parametrize("analysis", [name for name in SCRIPTS if name.startswith("analyses")])
 def test_an_analysis_without_a_run_ends_with_status_2(script, tmp_path, analysis):
-    status, _, err = script(analysis, "--run", tmp_path / "none.zarr", "--output", tmp_path / "figure")
+    status, _, err = script(analysis, "--run", tmp_path / "none", "--output", tmp_path / "figure")
     assert status == 2
-    assert f"error: there is no run at {tmp_path / 'none.zarr'}" in err
-    (tmp_path / "none.zarr").mkdir()
-    status, _, err = script(analysis, "--run", tmp_path / "none.zarr", "--output", tmp_path / "figure")
+    assert f"error: there is no run at {tmp_path / 'none'}" in err
+    (tmp_path / "none").mkdir()
+    status, _, err = script(analysis, "--run", tmp_path / "none", "--output", tmp_path / "figure")
     assert status == 2
     assert "Allowed: " in err
 
 
 def test_a_refusal_shows_no_traceback_in_a_shell(tmp_path):
     done = subprocess.run(
-        [sys.executable, MODEL, "--lambda_", "1.5", "--output", tmp_path / "run.zarr"],
+        [sys.executable, MODEL, "--lambda_", "1.5", "--output", tmp_path / "run"],
         cwd=ROOT,
         capture_output=True,
         text=True,

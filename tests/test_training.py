@@ -1,7 +1,6 @@
 """Training: same seeds same numbers, what is asked to learn learns, what is not asked stays, and failure is loud."""
 
 import dataclasses
-from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -9,53 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny import BP1, CIRCUIT, CORTEX, N_INPUTS, READOUT, Louder, Recall, lot, recall, refused, train
 
 import neuro_bpl as nb
 from neuro_bpl import optimizers as optimising
-from neuro_bpl.training import learn_batch, run_updates
+from neuro_bpl.learner import Learner, learn_batch, run_updates
+from neuro_bpl.moment import moments
 
-N_INPUTS, N_STEPS = 2, 4
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=("noise", "fatal"), meta_fields=())
-@dataclass(frozen=True)
-class Recall:
-    """Say at every step what was seen at the step before; `fatal` is the share of batches with an infinite target."""
-
-    noise: float = 0.0
-    fatal: float = 0.0
-
-    def sample(self, data_key, noise_key, batch_size):
-        trials = recall(data_key, batch_size)
-        noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
-        spoilt = jnp.where(lot(data_key) < self.fatal, jnp.inf, 0.0).astype(trials.targets.dtype)
-        return nb.Trials(trials.inputs + noise, trials.targets + spoilt)
-
-    def held_out(self, split):
-        return recall(jax.random.key({"validation": 101, "test": 102}[split]), 3)
-
-    def probe(self):
-        return recall(jax.random.key(103), 3)
-
-
-def lot(data_key):
-    return jax.random.uniform(jax.random.fold_in(data_key, 7))
-
-
-def recall(key, batch_size):
-    inputs = jax.random.normal(key, (batch_size, N_STEPS, N_INPUTS))
-    return nb.Trials(inputs, jnp.pad(inputs[:, :-1], ((0, 0), (1, 0), (0, 0))))
-
-
-CORTEX, READOUT = nb.RateCortex(N_INPUTS, 3), nb.LinearReadout(N_INPUTS)
-CIRCUIT = nb.Circuit(CORTEX, READOUT, nb.LinearPredictor())
 GRANULAR = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=2))
-BP1 = nb.bp_lambda(1.0)
-
-
-def train(rule=BP1, circuit=CIRCUIT, task=None, n_updates=4, **arguments):
-    arguments = {"batch_size": 3, "seeds": 2, "n_evaluations": 1, "progress": False, **arguments}
-    return nb.train(circuit, task or Recall(), rule, n_updates=n_updates, **arguments)
 
 
 def loss(run):
@@ -66,8 +26,9 @@ def at_birth(run):
     return run["evaluation"]["loss"].isel(update=0).values
 
 
-def weights(run, part):
-    return {name: values.values for name, values in run["weights"].data_vars.items() if name.startswith(part)}
+def weights(run, part, snapshot=-1):
+    snapshots = run["weights"].data_vars.items()
+    return {name: values.isel(snapshot=snapshot).values for name, values in snapshots if name.startswith(part)}
 
 
 def newborn(circuit, n_seeds=2):
@@ -76,6 +37,10 @@ def newborn(circuit, n_seeds=2):
         born = jax.device_get(jax.vmap(circuit.init)(nb.Seeds.count(n_seeds).keys()[0]))
     paths = jax.tree_util.tree_leaves_with_path(born)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
+
+
+def learner(circuit, weights, optimizers, stream=()):
+    return Learner(weights, optimizers.transform(circuit, weights).init(weights), jnp.int32(-1), (), stream)
 
 
 def random_weights(circuit, seed=0):
@@ -194,9 +159,9 @@ def test_steps_taken_with_weights_held_add_up_to_the_gradient_of_the_trial():
     here, trials = random_weights(CIRCUIT), recall(jax.random.key(5), 3)
     step_wise = nb.bp_lambda(0.6, 0.9, 0.7, view="backward", update="step")
     optimizers = nb.Optimizers(*(summing() for _ in range(3)))
-    state = optimizers.transform(CIRCUIT, here).init(here)
-    after, state, outcome = learn_batch(CIRCUIT, step_wise, optimizers, here, state, trials)
-    jax.tree.map(np.testing.assert_array_equal, after, here)
+    after, outcome = learn_batch(CIRCUIT, step_wise, optimizers, learner(CIRCUIT, here, optimizers), trials)
+    state = after.optimizer_state
+    jax.tree.map(np.testing.assert_array_equal, after.weights, here)
     wanted, whole = nb.bp_lambda(0.6, 0.9, 0.7).learn(CIRCUIT, here, trials)
     totals = [leaf for part in nb.Weights._fields for leaf in jax.tree.leaves(state.inner_states[part].inner_state)]
     for total, gradient in zip(totals, jax.tree.leaves(wanted), strict=True):
@@ -208,9 +173,9 @@ def test_steps_taken_with_weights_held_add_up_to_the_gradient_of_the_trial():
 def test_step_wise_learning_changes_weights_within_the_trial():
     trials = recall(jax.random.key(5), 3)
     here, optimizers = random_weights(CIRCUIT), nb.Optimizers(*(nb.Optimizer("sgd", 0.1),) * 3)
-    state = optimizers.transform(CIRCUIT, here).init(here)
+    newborn = learner(CIRCUIT, here, optimizers)
     rules = nb.bp_lambda(0.6, view="backward"), nb.bp_lambda(0.6, view="backward", update="step")
-    by_trial, by_step = (learn_batch(CIRCUIT, rule, optimizers, here, state, trials)[0] for rule in rules)
+    by_trial, by_step = (learn_batch(CIRCUIT, rule, optimizers, newborn, trials)[0].weights for rule in rules)
     assert np.abs(by_trial.cortex.w_rec - by_step.cortex.w_rec).max() > 1e-4
 
 
@@ -296,7 +261,7 @@ def test_changing_a_number_does_not_recompile():
 def test_divergence_of_every_network_names_update_rule_and_largest_weight():
     optimizers = nb.Optimizers(*(nb.Optimizer("sgd", 1e30),) * 3)
     with pytest.raises(
-        FloatingPointError, match=r"BP\(1\) is not finite at update 1 .*magnitude [\d.]+e\+\d\d"
+        FloatingPointError, match=r"BP\(1\) is not finite at update 2 .*magnitude [\d.]+e\+\d\d"
     ) as caught:
         train(optimizers=optimizers)
     assert any(f"largest weight is {part}." in str(caught.value) for part in ("cortex", "readout", "cerebellum"))
@@ -309,7 +274,7 @@ def test_one_network_that_diverges_is_frozen_and_warned_of_while_the_others_lear
         lots = np.asarray(jax.vmap(lambda key: jax.vmap(lambda n: lot(jax.random.fold_in(key, n)))(numbers))(data_keys))
     doomed = int(lots.min(1).argmin())
     fatal = float(lots.min(1).mean())  # Between the smallest lot of one seed and that of the other.
-    at = int((lots[doomed] < fatal).argmax())
+    at = int((lots[doomed] < fatal).argmax()) + 1  # Updates are counted from 1.
     with pytest.warns(RuntimeWarning, match=rf"not finite at update {at} \(network {doomed}\)(?s:.*)frozen") as caught:
         run = train(task=Recall(fatal=fatal))
     assert len(caught) == 1
@@ -317,7 +282,7 @@ def test_one_network_that_diverges_is_frozen_and_warned_of_while_the_others_lear
     wanted[doomed] = at
     assert run["training"]["diverged_at"].values.tolist() == wanted
     assert all(np.isfinite(values).all() for values in weights(run, "").values())
-    assert not np.isfinite(loss(run)[doomed, at])
+    assert not np.isfinite(run["training"]["loss"].sel(update=at)[doomed])
     np.testing.assert_array_equal(loss(run)[1 - doomed], loss(plain)[1 - doomed])
     for name, values in weights(run, "").items():
         np.testing.assert_array_equal(values[1 - doomed], weights(plain, "")[name][1 - doomed], err_msg=name)
@@ -326,13 +291,13 @@ def test_one_network_that_diverges_is_frozen_and_warned_of_while_the_others_lear
 # --------------------------------------------------------------------------------------------- precision and refusals
 
 
-def test_float32_is_the_default_and_float64_is_kept_to_the_end(plain):
+def test_float32_is_the_default_and_float64_is_kept_to_the_end(plain, streamed):
     def formats(run):
         quantities = [run["training"]["loss"], run["evaluation"]["loss"], *run["weights"].data_vars.values()]
         return {values.dtype.name for values in quantities}
 
     assert formats(plain) == {"float32"}
-    assert formats(train(precision="float64", n_updates=1)) == {"float64"}
+    assert formats(streamed[1]) == {"float64"}
 
 
 @pytest.mark.parametrize(
@@ -391,3 +356,116 @@ def test_training_data_that_are_not_finite_are_refused_before_anything_is_compil
     with pytest.raises(ValueError, match=r"targets\[0, 0, 0\] = inf(?s:.*)Allowed(?s:.*)Why(?s:.*)Type"):
         train(task=Recall(fatal=2.0))
     assert run_updates._cache_size() == compiled
+
+
+# -------------------------------------------------------------------------------------------------------- curriculum
+
+
+HELD = nb.Optimizers(None, None, None)
+
+
+def by_hand(task, n_updates):
+    """Losses and heights of two networks that learn nothing, one update after another."""
+    losses, heights = [], []
+
+    @jax.jit
+    def play(here, level, *keys):
+        outcome = CIRCUIT.outcome(here, task.sample_level(level, *keys, 3))
+        return outcome.loss, task.next_level(level, outcome)
+
+    with jax.enable_x64(False):
+        for born, *streams in zip(*nb.Seeds.count(2).keys(), strict=True):
+            here, level, found, climbed = CIRCUIT.init(born), task.first_level(), [], []
+            for number in range(n_updates):
+                climbed.append(int(level["height"]))
+                cost, level = play(here, level, *(jax.random.fold_in(key, number) for key in streams))
+                found.append(float(cost))
+            losses.append(found)
+            heights.append(climbed)
+    return np.array(losses), np.array(heights)
+
+
+def test_in_a_curriculum_every_network_climbs_at_its_own_pace():
+    task = Louder(enough=12.0)
+    run = train(task=task, n_updates=8, optimizers=HELD)
+    wanted, heights = by_hand(task, 8)
+    np.testing.assert_allclose(loss(run), wanted, rtol=1e-5)
+    assert (np.diff(heights) >= 0).all()
+    assert heights[:, -1].min() > 0  # Liveness: levels rise,
+    assert (heights[0] != heights[1]).any()  # and not in step.
+    # Negative control: a task that is passed always, and one that never is.
+    for enough, last in ((1e9, 7), (0.0, 0)):
+        assert by_hand(Louder(enough=enough), 8)[1][:, -1].tolist() == [last, last]
+        assert not np.allclose(loss(run), loss(train(task=Louder(enough=enough), n_updates=8, optimizers=HELD)))
+
+
+def test_a_step_up_in_a_curriculum_does_not_recompile():
+    train(task=Louder(enough=12.0), n_updates=8, optimizers=HELD)
+    compiled = run_updates._cache_size()
+    train(task=Louder(enough=1e9), n_updates=8, optimizers=HELD)
+    assert run_updates._cache_size() == compiled
+
+
+# ----------------------------------------------------------------------------------------------------------- streams
+
+STEP_WISE = nb.bp_lambda(0.8, 0.9, 0.7, view="backward", update="step")
+SGD = nb.Optimizers(*(nb.Optimizer("sgd", 0.05),) * 3)
+
+
+def one_long_trial(task, n_updates, carried=True):
+    """Losses and last weights of network 0, all trials joined in time and learnt from step by step."""
+    born, *streams = (keys[0] for keys in nb.Seeds.count(1).keys())  # noqa: SIM118
+    here = CIRCUIT.init(born)
+    optimizer_state, state = SGD.transform(CIRCUIT, here).init(here), STEP_WISE.init(CIRCUIT, here, 3)
+    losses = []
+    step = jax.jit(partial(STEP_WISE.step, CIRCUIT))
+    for number in range(n_updates):
+        trials = task.sample(*(jax.random.fold_in(key, number) for key in streams), 3)
+        found = 0.0
+        if not carried:
+            state = STEP_WISE.init(CIRCUIT, here, 3)
+        steps = moments(trials)
+        for t in range(trials.n_steps):
+            moment = jax.tree.map(lambda values, t=t: values[t], steps)
+            # Every step has a future: the next trial.
+            state, gradient, loss_t, _ = step(here, state, moment._replace(left_t=jnp.ones_like(moment.left_t)))
+            here, optimizer_state = optimising.apply(SGD, CIRCUIT, here, optimizer_state, gradient)
+            found += float(loss_t)
+        losses.append(found)
+    return np.array(losses), here
+
+
+@pytest.fixture(scope="module")
+def streamed():
+    task = nb.tasks.Stream(Recall(), label_probability=0.6, n_in_a_row=3)
+    run = train(STEP_WISE, task=task, n_updates=5, seeds=1, optimizers=SGD, precision="float64", n_evaluations=2)
+    return task, run
+
+
+def test_training_on_a_stream_is_training_on_one_long_trial(streamed):
+    task, run = streamed
+    wanted, last = one_long_trial(task, 5)
+    np.testing.assert_allclose(loss(run)[0], wanted, rtol=1e-10)
+    got = weights(run, "")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(last):
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        np.testing.assert_allclose(got[name][0], leaf, rtol=1e-9, atol=1e-12, err_msg=name)
+        assert (got[name][0] != weights(run, "", 0)[name][0]).any()
+
+
+def test_a_stream_carries_state_and_traces_from_update_to_update(streamed):
+    task, run = streamed
+    reset, _ = one_long_trial(task, 5, carried=False)
+    assert reset[0] == pytest.approx(loss(run)[0, 0])
+    assert (np.abs(reset[1:] - loss(run)[0, 1:]) > 1e-3).any()
+
+
+@pytest.mark.parametrize("rule", [BP1, nb.bptt(), nb.bp_lambda(0.5, view="backward")], ids=lambda rule: rule.name)
+def test_a_stream_refuses_rules_that_wait_for_the_end_of_a_trial(rule):
+    with refused("rule.update = 'trial'", 'update="step"'):
+        train(rule, task=nb.tasks.Stream(Recall(), n_in_a_row=3))
+
+
+def test_a_rule_that_knows_no_steps_is_refused_for_step_wise_learning():
+    with refused("with an exact future"):
+        nb.LearningRule(nb.Immediate(), nb.Exact(), update="step")

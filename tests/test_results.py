@@ -15,7 +15,8 @@ import neuro_bpl as nb
 from neuro_bpl import schema
 from neuro_bpl.recording import EVALUATION, QUANTITIES, SNAPSHOT, UPDATE, units
 
-N_IN, N_UNITS, N_OUT, N_STEPS, N_UPDATES, N_GRANULE, B = 2, 3, 2, 4, 6, 5, 3
+N_IN, N_UNITS, N_OUT, N_STEPS, N_UPDATES, N_GRANULE = 2, 3, 2, 4, 6, 5
+BATCH, B = 3, 4  # a probe batch of another size than the training batches
 LAMBDA, DISCOUNT, KAPPA, LEAK = 0.6, 0.9, 0.7, 0.5
 CIRCUIT = nb.Circuit(
     nb.RateCortex(N_IN, N_UNITS, "tanh", tau=0.04, dt=0.02),
@@ -23,8 +24,7 @@ CIRCUIT = nb.Circuit(
     nb.GranularPredictor(N_GRANULE, fan_in=2),
 )
 FAST = nb.Optimizers(*(nb.Optimizer("sgd", 0.2),) * 3)
-# What is recorded here, and checked below one by one; `RECORDED` and `dull` grow together.
-RECORDED = tuple(name for name in QUANTITIES if name not in ("cortical_trace", "predictor_trace"))
+RECORDED = tuple(QUANTITIES)  # and checked below one by one
 
 
 @jax.tree_util.register_static
@@ -44,7 +44,7 @@ class Sums:
 
 
 def train(rule, record, **more):
-    arguments = {"n_updates": N_UPDATES, "batch_size": 3, "seeds": 2, "n_evaluations": 3, "n_snapshots": 2}
+    arguments = {"n_updates": N_UPDATES, "batch_size": BATCH, "seeds": 2, "n_evaluations": 3, "n_snapshots": 2}
     return nb.train(CIRCUIT, Sums(), rule, record=record, progress=False, precision="float64", **{**arguments, **more})
 
 
@@ -73,7 +73,14 @@ def test_a_run_has_its_groups_and_only_those_asked_for(run, bptt):
 def test_a_recorded_quantity_has_the_dims_sizes_and_words_declared_for_it(run, name):
     quantity, values = QUANTITIES[name], run[QUANTITIES[name].group][name]
     sizes = {"seed": 2, "update": N_UPDATES, "snapshot": 3, "trial": B, "time": N_STEPS, "unit": N_UNITS}
-    sizes |= {"state": N_UNITS, "granule": N_GRANULE, "output": N_OUT, "part": 3}
+    sizes |= {
+        "gate": 1,
+        "presynaptic": N_IN + N_UNITS + 1,
+        "state": N_UNITS,
+        "granule": N_GRANULE,
+        "output": N_OUT,
+        "part": 3,
+    }
     if quantity.cadence == EVALUATION:
         sizes["update"] = 4
     assert values.dims == ("seed", *quantity.dims)
@@ -185,16 +192,18 @@ def dull(w, trials):
         "true_gradient",
         "lambda_target",
         "td_error",
+        "cortical_trace",
+        "predictor_trace",
     }
     per_trial = {name: [] for name in keep}
     ours, exact = ([np.zeros_like(w[f"cortex.{name}"]) for name in ("w_in", "w_rec", "b")] for _ in range(2))
-    for trial in range(B):
+    for trial in range(len(x)):
         h, u, y, error, granule, g = [np.zeros(N_UNITS)], [None], [None], [None], [None], [None]
         for t in range(1, T + 1):
             u.append(w["cortex.w_in"] @ x[trial, t - 1] + w["cortex.w_rec"] @ h[t - 1] + w["cortex.b"])
             h.append((1 - LEAK) * h[t - 1] + LEAK * np.tanh(u[t]))
             y.append(w["readout.w"] @ h[t] + w["readout.b"])
-            error.append((y[t] - targets[trial, t - 1]) @ w["readout.w"] / B)
+            error.append((y[t] - targets[trial, t - 1]) @ w["readout.w"] / BATCH)
             granule.append(np.maximum(w["cerebellum.w_granule"] @ h[t] + w["cerebellum.b_granule"], 0))
             g.append(w["cerebellum.w_purkinje"] @ granule[t] + w["cerebellum.b_purkinje"])
         g[T] = np.zeros(N_UNITS)
@@ -218,13 +227,22 @@ def dull(w, trials):
         delta = [one_step[t] - g[t] for t in range(T + 1) if t]
         series = {"rates": h, "cortical_state": h, "outputs": y, "granule_rates": granule, "predicted_gradient": g}
         series |= {"true_gradient": G, "lambda_target": target, "td_error": [None, *delta]}
+        trace, lengths, eligible = np.zeros((N_UNITS, N_UNITS, N_GRANULE + 1)), [None], [None]
+        for t in range(1, T + 1):
+            trace = DISCOUNT * LAMBDA * np.einsum("ij,jkl->ikl", pull(np.eye(N_UNITS), t), trace)
+            for i in range(N_UNITS):
+                trace[i, i] += np.append(granule[t], 1)
+            lengths.append(np.sqrt((trace**2).sum((1, 2))))
+            presynaptic = np.concatenate([x[trial, t - 1], h[t - 1], [1]])
+            eligible.append(np.outer(LEAK * (1 - np.tanh(u[t]) ** 2), presynaptic)[:, None])
+        series |= {"predictor_trace": lengths, "cortical_trace": eligible}
         for name, steps in series.items():
             per_trial[name].append(steps[1:])
     found |= {name: np.array(values) for name, values in per_trial.items()}
     cosines = np.array(
         [
             [unit_cosine(found["predicted_gradient"][k, t], found["true_gradient"][k, t]) for t in range(T)]
-            for k in range(B)
+            for k in range(len(x))
         ]
     )
     # A step at which no trial has both gradients has no cosine.
@@ -361,3 +379,16 @@ def test_a_group_without_a_meaning_and_a_dim_without_a_coordinate_are_refused(ru
     bare["training"] = run["training"].to_dataset().drop_vars("update")
     with refused("without coordinate 'update'"):
         schema.validate(bare)
+
+
+def test_the_leaky_trace_is_recorded_with_what_it_remembers():
+    run = train(nb.LearningRule(nb.Leaky(), nb.ImmediateError()), ["cortical_trace", "rates"], n_updates=1)
+    w = {name: values.values[0, -1] for name, values in run["weights"].data_vars.items()}
+    inputs, rates = np.asarray(Sums().probe().inputs)[0], run["activity"]["rates"].values[0, -1, 0]
+    trace, before = np.zeros((N_UNITS, N_IN + N_UNITS + 1)), np.zeros(N_UNITS)
+    for t in range(N_STEPS):
+        phi = np.tanh(w["cortex.w_in"] @ inputs[t] + w["cortex.w_rec"] @ before + w["cortex.b"])
+        trace = (1 - LEAK) * trace + np.outer(LEAK * (1 - phi**2), np.concatenate([inputs[t], before, [1]]))
+        got = run["activity"]["cortical_trace"].values[0, -1, 0, t, :, 0]
+        np.testing.assert_allclose(got, trace, rtol=1e-9, atol=1e-12)
+        before = rates[t]

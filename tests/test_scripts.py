@@ -1,6 +1,7 @@
 """Scripts: models, analyses and benchmarks run from the command line, and refuse what is not possible with status 2."""
 
 import importlib.util
+import json
 import os
 import runpy
 import subprocess
@@ -13,6 +14,7 @@ import xarray as xr
 from scipy import stats
 
 import neuro_bpl as nb
+from neuro_bpl import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL, REACHING = "models/sequential_digits.py", "models/target_reaching.py"
@@ -401,3 +403,36 @@ def test_alignment_over_learning_skips_steps_without_a_future_and_untrained_pred
     got = module("analyses/gradient_alignment.py").over_learning(alignment)
     assert got["update"].values.tolist() == [5, 10]
     np.testing.assert_allclose(got.values, [[0.3, 0.6]])
+
+
+def test_size_and_place_of_the_td_error():
+    size = xr.DataArray(
+        [[[3.0, 4.0, 0.0], [0.0, 1.0, 1.0]]], dims=("seed", "update", "time"), coords={"time": [1, 2, 3]}
+    )
+    errors = module("analyses/td_errors.py")
+    np.testing.assert_allclose(errors.total(size), [[5.0, 2**0.5]])
+    np.testing.assert_allclose(errors.place(size), [[(9 + 32) / 25, 2.5]])
+
+
+def sweep_of(**axes):
+    dims = tuple(axes)
+    values = xr.DataArray(
+        np.arange(np.prod([len(v) for v in axes.values()])).reshape([len(v) for v in axes.values()]), axes, dims
+    )
+    run = xr.DataTree.from_dict({"gradients": xr.Dataset({"x": values})})
+    run.attrs = {"rule": "BP(1)", "sweep": json.dumps(axes)}
+    return run
+
+
+def test_figures_name_lambdas_as_rules_and_show_one_line_a_rule():
+    run = sweep_of(lambda_=[0.0, 0.5])
+    assert figures.by_rule(run["gradients"]["x"], run).rule.values.tolist() == ["BP(0)", "BP(0.5)"]
+    run = sweep_of(rule=["BPTT", "BP(1)"])
+    assert figures.by_rule(run["gradients"]["x"], run).identical(run["gradients"]["x"])
+    run = sweep_of(kappa=[0.1, 1.0], lambda_=[0.0, 0.5])
+    with pytest.raises(ValueError, match=r"(?s)Allowed: .*--select kappa=0.1"):
+        figures.by_rule(run["gradients"]["x"], run)
+    chosen = figures.selected(run, ["kappa=1.0"])
+    assert figures.by_rule(chosen["gradients"]["x"], chosen).values.tolist() == [2, 3]
+    with pytest.raises(ValueError, match=r"Allowed: kappa=0.1, kappa=1.0, lambda_=0.0"):
+        figures.selected(run, ["kappa=7"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import xarray as xr
 
-from neuro_bpl import contents, recording, store
+from neuro_bpl import contents, recording, store, writer
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.grid import Grid, Point, label_of, networks_at_once, parts_of, points_of
@@ -24,7 +24,8 @@ from neuro_bpl.provenance import describe
 from neuro_bpl.results import Label, Part
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Task
-from neuro_bpl.training import another_experiment, as_seeds, attributes, check_arguments, check_same, said, train_part
+from neuro_bpl.trainer import Sink, said, train_part
+from neuro_bpl.training import another_experiment, as_seeds, attributes, check_arguments, check_same
 
 
 def sweep(
@@ -134,10 +135,10 @@ def carry_out(
         _run(points, limit, memory, progress)
         return _reported(memory.contents.tree())
     path = store.as_path(output)
-    with store.writing(path, attrs, resume, overwrite) as writer:
-        _forget_failed(writer)
-        _check_stored(path, writer.contents, points)
-        _run(points, limit, writer, progress)
+    with writer.writing(path, attrs, resume, overwrite) as sink:
+        _forget_failed(sink)
+        _check_stored(path, sink.contents, points)
+        _run(points, limit, sink, progress)
     return _reported(store.open_run(path))
 
 
@@ -157,7 +158,7 @@ def _check_different(points: Sequence[Point]) -> None:
         seen[described] = point.label
 
 
-def _run(points: Sequence[Point], limit: int, sink: contents.Memory | store.Writer, progress: bool) -> None:
+def _run(points: Sequence[Point], limit: int, sink: Sink, progress: bool) -> None:
     """What is stored goes on; what is not there yet is trained; what fails is put down and left alone."""
     before = dict(sink.contents.parts)
     numbers = (str(n) for n in itertools.count() if str(n) not in before)
@@ -172,7 +173,7 @@ def _run(points: Sequence[Point], limit: int, sink: contents.Memory | store.Writ
             _put_down(sink, next(numbers), point.label, {}, point.error)
 
 
-def _train(part: Part, name: str, sink: contents.Memory | store.Writer, progress: bool, numbers: Iterator[str]) -> None:
+def _train(part: Part, name: str, sink: Sink, progress: bool, numbers: Iterator[str]) -> None:
     """Train a part; where it fails, its points are tried one by one, so that only the guilty ones fail."""
     try:
         train_part(part, name, sink, progress, raising=False)
@@ -192,18 +193,16 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error} ({Path(at.filename).name}, line {at.lineno})"
 
 
-def _put_down(
-    sink: contents.Memory | store.Writer, name: str, label: Label, description: Mapping[str, Any], error: str
-) -> None:
+def _put_down(sink: Sink, name: str, label: Label, description: Mapping[str, Any], error: str) -> None:
     sink.commit(
         name, {}, {}, {**said([label], [description]), "status": contents.FAILED, "updates": 0, "error": error}, 1
     )
 
 
-def _forget_failed(writer: store.Writer) -> None:
-    for name, part in list(writer.contents.parts.items()):
+def _forget_failed(sink: writer.Writer) -> None:
+    for name, part in list(sink.contents.parts.items()):
         if part.attrs["status"] == contents.FAILED:
-            writer.drop(name)
+            sink.drop(name)
 
 
 def _check_stored(path: Path, contents: contents.Contents, points: Sequence[Point]) -> None:

@@ -1,5 +1,17 @@
 """Session settings, and small random circuits that several test files share."""
 
+import atexit
+import os
+import shutil
+import tempfile
+
+# Compiled programs are shared by the worker processes and by the scripts that tests start; none are found beforehand.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="neuro_bpl_compiled_")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import hypothesis
 import jax
 import jax.numpy as jnp

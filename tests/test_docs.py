@@ -68,7 +68,7 @@ def test_the_schema_lists_what_can_be_recorded_and_nothing_else():
             quantity.units.format(loss="loss"),
             quantity.long_name,
             quantity.cadence,
-            "predicting" if quantity.predicting else "all",
+            ", ".join(quantity.needs) or "all",
         ]
         for name, quantity in QUANTITIES.items()
     ]

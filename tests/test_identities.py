@@ -140,10 +140,11 @@ class Table(NamedTuple):
 class TablePredictor:
     """Recalls the gradient of the remembered state that is nearest; its predictions can be exact."""
 
+    n_remembered: int
     reads_input = False
 
     def init(self, key, n_fibres, n_state, dtype):
-        return Table(jnp.zeros((1, n_state), dtype), jnp.zeros((1, n_state), dtype))
+        return Table(*(jnp.zeros((self.n_remembered, n_state), dtype),) * 2)
 
     def predict(self, theta, s):
         distance = ((s[None] - theta.states.reshape(*theta.states.shape, *(1,) * (s.ndim - 1))) ** 2).sum(1)
@@ -179,8 +180,9 @@ def true_futures(circuit, weights, trials):
 
 @pytest.mark.parametrize("trace", [nb.Immediate(), nb.Leaky()])
 def test_an_exact_prediction_gives_bptt_and_no_td_error(cell, trace):
-    circuit = nb.Circuit(cell, READOUT, TablePredictor())
-    gradients, (_, weights, trials) = gradients_of(circuit), setting(cell)
+    _, weights, trials = setting(cell)
+    circuit = nb.Circuit(cell, READOUT, TablePredictor(trials.n_trials * trials.n_steps))
+    gradients = gradients_of(circuit)
     table = true_futures(circuit, weights, trials)
     assert size(table.futures) > 1e-2
     weights = weights._replace(cerebellum=table)

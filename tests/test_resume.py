@@ -14,7 +14,7 @@ from test_docs import ROOT
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Louder, Recall, assert_identical, contents, refused, same, sweep, train
 
 import neuro_bpl as nb
-from neuro_bpl import checkpoint, store, training
+from neuro_bpl import checkpoint, store, trainer, writer
 from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.provenance import describe, differences
 
@@ -29,7 +29,7 @@ class StoppedError(Exception):
 
 def stopped(monkeypatch, path, commits, at="commit", **experiment):
     """Train until so many commits are done, then end: before the next one, or inside it."""
-    commit, write, passed = store.Writer.commit, store._write, []
+    commit, write, passed = writer.Writer.commit, writer._write, []
 
     def counted(*arguments):
         if at == "commit" and len(passed) == commits:
@@ -43,7 +43,7 @@ def stopped(monkeypatch, path, commits, at="commit", **experiment):
         write(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.Writer, "commit", counted)
+        patch.setattr(writer.Writer, "commit", counted)
         if at == "write":
             patch.setattr(store, "_write", half)
         with pytest.raises(StoppedError):
@@ -106,7 +106,7 @@ def test_a_network_that_diverged_stays_so_and_one_that_ended_is_not_continued(tm
     (point,) = nb.statuses(nb.open_run(path))
     assert point["status"] == "diverged"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "run_updates", lambda *_: pytest.fail("trained again"))
+        patch.setattr(trainer, "run_updates", lambda *_: pytest.fail("trained again"))
         with pytest.raises(FloatingPointError, match="diverged"):
             train(**{**ASKED, **wild}, output=path, resume=True)
     assert (nb.open_run(path)["training"]["diverged_at"] >= 0).all()
@@ -116,7 +116,7 @@ def test_a_complete_run_is_returned_without_training(whole, tmp_path, monkeypatc
     path = tmp_path / "run"
     train(**ASKED, output=path)
     before = {name: content for name, content in contents(path).items() if name.name != store.LOCK}
-    monkeypatch.setattr(training, "run_updates", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(trainer, "run_updates", lambda *_: pytest.fail("trained again"))
     assert_identical(train(**ASKED, output=path, resume=True), whole)
     after = contents(path)
     assert before.items() <= after.items()
@@ -164,7 +164,7 @@ DIFFERENT = {
 def begin(path, **experiment):
     """A run of which nothing but the birth is stored."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "run_updates", lambda *_: (_ for _ in ()).throw(StoppedError))
+        patch.setattr(trainer, "run_updates", lambda *_: (_ for _ in ()).throw(StoppedError))
         with pytest.raises(StoppedError):
             train(**{**ASKED, **experiment}, output=path)
     return path
@@ -247,16 +247,16 @@ import sys
 sys.path.insert(0, {tests!r})
 import jax
 jax.config.update("jax_disable_most_optimizations", True)
-from neuro_bpl import store
+from neuro_bpl import writer
 from tiny import train
 
-commit = store.Writer.commit
+commit = writer.Writer.commit
 
 def told(*arguments):
     print("begins to commit", flush=True)
     commit(*arguments)
 
-store.Writer.commit = told
+writer.Writer.commit = told
 train(n_updates={updates}, n_evaluations={evaluations}, output={path!r}, resume=True)
 """
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, contents, refused, same, train
 
 import neuro_bpl as nb
-from neuro_bpl import results, store
+from neuro_bpl import results, store, writer
 from neuro_bpl.contents import Memory
 from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.results import Part
-from neuro_bpl.training import attributes, train_part
+from neuro_bpl.trainer import train_part
+from neuro_bpl.training import attributes
 
 ASKED = {"record": ["gradient_alignment", "rates"], "n_updates": 6, "n_evaluations": 3, "n_snapshots": 2}
 
@@ -48,7 +49,7 @@ class StoppedError(Exception):
 
 def stopping(monkeypatch, after):
     """Let `after` commits pass, then end."""
-    commit, passed = store.Writer.commit, []
+    commit, passed = writer.Writer.commit, []
 
     def counted(*arguments):
         if len(passed) == after:
@@ -56,7 +57,7 @@ def stopping(monkeypatch, after):
         passed.append(1)
         commit(*arguments)
 
-    monkeypatch.setattr(store.Writer, "commit", counted)
+    monkeypatch.setattr(writer.Writer, "commit", counted)
 
 
 # --------------------------------------------------------------------------------------------------------- round trips
@@ -84,8 +85,8 @@ def test_numbers_come_back_bit_for_bit_whatever_they_are(tmp_path):
     piece = {"training": xr.Dataset({"odd": odd, "empty": empty})}
     checkpoint = {"float64": values[0], "int32": np.array([3], "int32")}
     attrs = {"format": "neuro_bpl run", "format_version": "2", "sweep": "{}"}
-    with store.writing(tmp_path / "run", attrs, resume=False, overwrite=False) as writer:
-        writer.commit("0", piece, checkpoint, {"status": "running", "labels": "[{}]", "experiments": "[{}]"}, 7)
+    with writer.writing(tmp_path / "run", attrs, resume=False, overwrite=False) as sink:
+        sink.commit("0", piece, checkpoint, {"status": "running", "labels": "[{}]", "experiments": "[{}]"}, 7)
     got = store.read(tmp_path / "run").parts["0"]
     assert got.pieces["training"]["odd"].values.tobytes() == values.tobytes()
     xr.testing.assert_identical(got.pieces["training"], piece["training"])
@@ -137,7 +138,7 @@ def test_an_unfinished_run_opens_with_what_was_committed(memory, tmp_path, monke
 
 
 def test_a_reader_sees_whole_updates_only_at_any_moment_of_writing(tmp_path, monkeypatch):
-    path, write, seen = tmp_path / "run", store._write, []
+    path, write, seen = tmp_path / "run", writer._write, []
 
     def watched(*arguments):
         write(*arguments)
@@ -161,7 +162,7 @@ def test_a_reader_sees_whole_updates_only_at_any_moment_of_writing(tmp_path, mon
 
 def test_a_second_writer_is_refused_and_readers_are_not(stored):
     before = nb.open_run(stored)
-    with store.writing(stored, {}, resume=True, overwrite=False):
+    with writer.writing(stored, {}, resume=True, overwrite=False):
         for how in ("resume", "overwrite"):
             with refused("is being written by another process", error=FileExistsError):
                 train(**ASKED, output=stored, **{how: True})
@@ -291,7 +292,7 @@ def test_a_file_on_the_way_is_refused(tmp_path):
 @pytest.mark.parametrize("committed", [0, 2])
 def test_a_full_disk_says_so_and_keeps_what_was_committed(tmp_path, monkeypatch, memory, committed):
     """Files may not grow beyond 64 bytes from some commit on: what a disk does that is full."""
-    path, commit, passed = tmp_path / "run", store.Writer.commit, []
+    path, commit, passed = tmp_path / "run", writer.Writer.commit, []
     _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def filling(*arguments):
@@ -303,7 +304,7 @@ def test_a_full_disk_says_so_and_keeps_what_was_committed(tmp_path, monkeypatch,
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         passed.append(1)
 
-    monkeypatch.setattr(store.Writer, "commit", filling)
+    monkeypatch.setattr(writer.Writer, "commit", filling)
     with refused("cannot be written", "committed before is safe", "free some space", error=OSError):
         train(**ASKED, output=path)
     monkeypatch.undo()
@@ -329,13 +330,13 @@ def slim(tmp_path_factory):
     commit = memory.commit
     memory.commit = lambda *arguments: (pieces.append(arguments), commit(*arguments))
     train_part(part, "0", memory, progress=False, raising=True)
-    with store.writing(path, attrs, resume=False, overwrite=False) as writer:
+    with writer.writing(path, attrs, resume=False, overwrite=False) as sink:
         for name, piece, checkpoint, said, growth in pieces[:-1]:  # Unfinished, so that there is a checkpoint.
             few = {
                 group: dataset[[*dataset.data_vars][:2] + [*dataset.data_vars][2:][-1:]]
                 for group, dataset in piece.items()
             }
-            writer.commit(name, few, checkpoint, said, growth)
+            sink.commit(name, few, checkpoint, said, growth)
     return path, nb.open_run(path)
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 from tiny import BP1, CIRCUIT, READOUT, Recall, assert_identical, recall, refused, sweep, train
 
 import neuro_bpl as nb
-from neuro_bpl import evaluation, results, store, sweeping, training
+from neuro_bpl import evaluation, results, sweeping, trainer, writer
 from neuro_bpl.learner import run_updates
 
 GRID = {"lambda_": [1.0, 0.0, 0.5], "cortex.learning_rate": [1e-3, 1e-2]}
@@ -31,7 +31,7 @@ def calls(monkeypatch):
         made.append(len(arguments[3].diverged_at))
         return run_updates(*arguments)
 
-    monkeypatch.setattr(training, "run_updates", counted)
+    monkeypatch.setattr(trainer, "run_updates", counted)
     return made
 
 
@@ -174,7 +174,7 @@ def test_a_grown_grid_computes_only_what_is_missing(tmp_path, calls):
 def test_a_sweep_stopped_in_the_middle_goes_on_with_the_points_it_was_at(tmp_path, monkeypatch, calls):
     path, asked = tmp_path / "run", {"at_once": 2, "n_evaluations": 2}
     wanted = sweep({"lambda_": [0.0, 0.5]}, **asked)
-    commit, passed = store.Writer.commit, []
+    commit, passed = writer.Writer.commit, []
 
     def counted(*arguments):
         if len(passed) == 5:  # The first point is done, the second has one chunk.
@@ -183,7 +183,7 @@ def test_a_sweep_stopped_in_the_middle_goes_on_with_the_points_it_was_at(tmp_pat
         commit(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.Writer, "commit", counted)
+        patch.setattr(writer.Writer, "commit", counted)
         with pytest.raises(KeyboardInterrupt):
             sweep({"lambda_": [0.0, 0.5]}, **asked, output=path)
     unfinished = nb.open_run(path)
@@ -219,7 +219,7 @@ def test_a_point_that_is_not_possible_is_reported_and_the_others_are_trained(tmp
 
 def test_a_point_that_fails_in_training_fails_alone_and_is_run_again_alone(tmp_path, monkeypatch, calls):
     path, values = tmp_path / "run", {"lambda_": [0.0, 0.25, 0.5]}
-    prepare, guilty = training.Training.prepare, 0.25
+    prepare, guilty = trainer.Trainer.prepare, 0.25
 
     def failing(part, *rest):
         if any(point.rule.credit.lambda_ == guilty for point in part.points):
@@ -227,7 +227,7 @@ def test_a_point_that_fails_in_training_fails_alone_and_is_run_again_alone(tmp_p
         return prepare(part, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "prepare", failing)
+        patch.setattr(trainer.Trainer, "prepare", failing)
         with pytest.warns(RuntimeWarning, match=r"(?s)1 points? of the sweep failed.*0.25.*no luck"):
             run = sweep(values, output=path)
     assert np.isnan(run["training"]["loss"].sel(lambda_=guilty)).all()

@@ -1,0 +1,256 @@
+"""A part in training: chunks of compiled updates, each committed with an evaluation before the next begins."""
+
+import dataclasses
+import json
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+from tqdm import tqdm
+
+from neuro_bpl import checkpoint, contents, evaluation, recording, results, writer
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.experiment import Experiment
+from neuro_bpl.learner import Hyperparameters, Learner, newborn, run_updates, sample
+from neuro_bpl.parameters import refusal
+from neuro_bpl.recording import EVALUATION, SNAPSHOT
+from neuro_bpl.results import Part, Piece
+from neuro_bpl.tasks.protocol import Curriculum, Streaming
+from neuro_bpl.trials import Trials
+
+EVALUATED = ("validation", "test")
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where a run goes: to disk (`writer.Writer`), or into memory (`contents.Memory`)."""
+
+    @property
+    def contents(self) -> contents.Contents:
+        """What was committed before this process began."""
+
+    def commit(
+        self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
+    ) -> None:
+        """Append a piece to a part, and replace its checkpoint and attributes."""
+
+    def drop(self, name: str) -> None:
+        """Remove a part, if there is one, to run its points again."""
+
+
+def train_part(part: Part, name: str, sink: Sink, progress: bool, raising: bool) -> None:
+    """Train the points of a part from where the sink's checkpoint left them, committing every chunk.
+
+    `raising`: raise `FloatingPointError` when every network has diverged, instead of marking the part and going on.
+    """
+    stored = sink.contents.parts.get(name)
+    if stored is not None and stored.attrs["status"] != contents.RUNNING:
+        return
+    with jax.enable_x64(part.first.schedule.precision == "float64"):
+        trainer = Trainer.prepare(part, name, sink)
+        learners, done = trainer.begin(stored)
+        bar = tqdm(
+            total=part.first.schedule.n_updates,
+            initial=done,
+            desc=f"{part.name:>9}",
+            unit="update",
+            disable=not progress,
+            file=sys.stderr,
+        )
+        with bar:
+            for first, n in part.first.schedule.chunks():
+                if first < done:
+                    continue
+                learners, loss = trainer.chunk(learners, first, n, raising)
+                bar.update(n)
+                bar.set_postfix(loss=f"{loss:.3g}")
+                if (np.asarray(learners.diverged_at) >= 0).all():
+                    break
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """A part in training: all that stays the same from chunk to chunk."""
+
+    part: Part
+    name: str
+    sink: Sink
+    hyper: Hyperparameters
+    keys: tuple[Key[Array, " network"], Key[Array, " network"], Key[Array, " network"]]
+    probe: Trials
+    held_out: Mapping[str, Trials]
+    said: Mapping[str, str]
+
+    @classmethod
+    def prepare(cls, part: Part, name: str, sink: Sink) -> "Trainer":
+        """Look at everything that can be refused before anything is compiled."""
+        experiment = part.first
+        circuit, task = experiment.circuit, experiment.task
+        if any(point.rule.credit.predicting for point in part.points):
+            circuit.predictor()
+        _check_stream(experiment)
+        _check_weights(experiment)
+        keys = jax.tree.map(lambda stream: jnp.tile(stream, len(part.points)), experiment.seeds.keys())
+        level = task.first_level() if isinstance(task, Curriculum) else ()
+        data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys[1:])
+        first_batch = sample(task, level, data_key, noise_key, experiment.schedule.batch_size)
+        probe, held_out = task.probe(), {split: task.held_out(split) for split in EVALUATED}
+        for trials in (first_batch, probe, *held_out.values()):
+            circuit.check(trials)
+        words = said(part.labels, part.descriptions())
+        return cls(part, name, sink, part.hyperparameters(), keys, probe, held_out, words)
+
+    def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
+        """Every network at its first update, or where the checkpoint left it, and the updates done."""
+        part = self.part
+        start = None if part.first.weights is None else _tiled(part.first.weights, len(part.points))
+        make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size)
+        if stored is not None:
+            like = jax.eval_shape(make, self.hyper, self.keys[0], start)
+            return checkpoint.unpack(stored.checkpoint, like), int(stored.attrs["updates"])
+        learners = make(self.hyper, self.keys[0], start)
+        piece = {**results.parameters(part), **self.look(learners, 0)}
+        self.check_space(piece, learners)
+        self.commit(piece, learners, 0)
+        return learners, 0
+
+    def chunk(self, learners: Learner, first: int, n: int, raising: bool) -> tuple[Learner, float]:
+        """One chunk of updates, an evaluation, a commit; returns the loss of the last update too."""
+        experiment = self.part.first
+        learners, update = run_updates(
+            experiment.circuit,
+            experiment.task,
+            self.hyper,
+            learners,
+            self.keys[1:],
+            first,
+            n,
+            experiment.schedule.batch_size,
+        )
+        update, diverged_at = jax.device_get((update, learners.diverged_at))
+        piece = results.training(self.part, first, update, diverged_at)
+        self.commit({**piece, **self.look(learners, first + n)}, learners, first + n)
+        _report_divergence(self.part, learners, first, raising)
+        loss = update.outcome.loss[:, -1]
+        return learners, float(loss[np.isfinite(loss)].mean()) if np.isfinite(loss).any() else float("nan")
+
+    def look(self, learners: Learner, update: int) -> Piece:
+        """Held-out evaluation, and what is asked for of the probe batch."""
+        experiment, names = self.part.first, self.part.first.record
+        found = {
+            split: jax.device_get(evaluation.outcomes(experiment.circuit, learners.weights, trials))
+            for split, trials in self.held_out.items()
+        }
+        at_snapshot = update in experiment.schedule.snapshots()
+        asked = recording.probed(names, EVALUATION, *([SNAPSHOT] if at_snapshot else []))
+        piece = results.evaluation(self.part, update, found)
+        if asked:
+            batch_size = experiment.schedule.batch_size
+            values = _probe(experiment.circuit, self.hyper, learners.weights, self.probe, batch_size, asked)
+            piece |= results.probed(self.part, update, jax.device_get(values))
+        if at_snapshot:
+            piece |= results.weights(self.part, update, jax.device_get(learners.weights))
+        return piece
+
+    def commit(self, piece: Piece, learners: Learner, done: int) -> None:
+        """Hand a piece to the sink, with the checkpoint to go on from while there is more to do."""
+        schedule = self.part.first.schedule
+        diverged = (np.asarray(learners.diverged_at) >= 0).all()
+        status = (
+            contents.DIVERGED if diverged else contents.COMPLETE if done == schedule.n_updates else contents.RUNNING
+        )
+        saved = checkpoint.pack(learners) if status == contents.RUNNING else {}
+        attrs = {**self.said, "status": status, "updates": done}
+        self.sink.commit(self.name, piece, saved, attrs, schedule.n_updates)
+
+    def check_space(self, piece: Piece, learners: Learner) -> None:
+        """Refuse a run that would fill the disk."""
+        if not isinstance(self.sink, writer.Writer):
+            return
+        schedule = self.part.first.schedule
+        commits = len(schedule.chunks()) + 1
+        saved = sum(array.nbytes for array in checkpoint.pack(learners).values())
+        losses = 16 * schedule.n_updates * len(learners.diverged_at)
+        writer.check_space(self.sink.path, (writer.sizes(piece) + saved) * commits + losses)
+
+
+def _tiled(weights: Weights, n_points: int) -> Weights:
+    """The given weights for every point, in the format of this run."""
+    dtype = jnp.zeros(0).dtype
+    return jax.tree.map(lambda leaf: jnp.tile(jnp.asarray(leaf, dtype), (n_points,) + (1,) * (leaf.ndim - 1)), weights)
+
+
+def _check_weights(experiment: Experiment) -> None:
+    circuit, weights, n_seeds = experiment.circuit, experiment.weights, len(experiment.seeds.weights)
+    if weights is None:
+        return
+    several = evaluation.has_network_axis(circuit, weights)
+    for name, leaf in results.named_leaves(weights).items():
+        if not np.isfinite(leaf).all():
+            fix = "weights of a run that did not diverge"
+            raise refusal(f"weights.{name}", float("nan"), "finite numbers", "every loss would be NaN", fix)
+    found = len(jax.tree.leaves(weights)[0]) if several else "one network without a leading axis"
+    if found != n_seeds:
+        raise refusal(
+            "weights",
+            found,
+            f"{n_seeds} networks along a leading axis",
+            "every seed starts from weights of its own",
+            "jax.vmap(circuit.init)(keys), or load(run).weights of a run with as many seeds",
+        )
+
+
+def said(labels: Sequence[results.Label], descriptions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Attributes by which the points of a part are found again."""
+    return {"labels": json.dumps([dict(label) for label in labels]), "experiments": json.dumps(descriptions)}
+
+
+@partial(jax.jit, static_argnames=("circuit", "batch_size", "names"))
+def _probe(
+    circuit: Circuit, hyper: Hyperparameters, weights: Weights, trials: Trials, batch_size: int, names: tuple[str, ...]
+) -> dict[str, Array]:
+    def one(own: tuple) -> dict[str, Array]:
+        varying, weights = own
+        return recording.on_probe(circuit, hyper.of(varying)[0], weights, trials, batch_size, names)
+
+    return jax.lax.map(one, (hyper.varying, weights))
+
+
+def _check_stream(experiment: Experiment) -> None:
+    if isinstance(experiment.task, Streaming) and experiment.rule.update != "step":
+        raise refusal(
+            "rule.update",
+            experiment.rule.update,
+            '"step" on a stream',
+            "a stream has no end of trial at which weights could change",
+            'bp_lambda(view="backward", update="step")',
+        )
+
+
+def _report_divergence(part: Part, learners: Learner, first: int, raising: bool) -> None:
+    """Warn of networks that diverged in the chunk that began at update `first`; raise when none is left."""
+    diverged_at = np.asarray(learners.diverged_at)
+    new = np.flatnonzero(diverged_at > first)
+    if not len(new):
+        return
+    network = int(new[0])
+    point, seed = divmod(network, part.n_seeds)
+    size, name = max(
+        (float(np.abs(leaf[network]).max()), name)
+        for name, leaf in results.named_leaves(jax.device_get(learners.weights)).items()
+    )
+    where = "".join(f", {dim} {value}" for dim, value in part.labels[point].items())
+    message = (
+        f"the loss of {part.points[point].rule.name} is not finite at update {diverged_at[network]} "
+        f"(network {seed}{where}); its largest weight is {name} with magnitude {size:.3g}. Type: a lower learning "
+        f"rate, such as Optimizers(cortex=Optimizer(learning_rate=1e-4)), or Optimizer(clip_norm=1.0)."
+    )
+    if raising and (diverged_at >= 0).all():
+        raise FloatingPointError(message)
+    warnings.warn(message + " This network is frozen; the others go on.", RuntimeWarning, stacklevel=5)

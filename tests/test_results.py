@@ -313,10 +313,10 @@ def test_the_training_loss_is_that_of_the_batch_before_its_update():
     for seed in range(2):
         for number in range(N_UPDATES):
             w = {name: values.values[seed, number] for name, values in run["weights"].data_vars.items()}
-            trials = Sums().sample(jax.random.fold_in(data[seed], number), None, 3)
+            trials = Sums().sample(jax.random.fold_in(data[seed], number), None, BATCH)
             targets, loss = np.asarray(trials.targets), 0.0
             outputs = dull(w, trials)["outputs"]
-            loss = 0.5 * ((outputs - targets) ** 2).sum() / B
+            loss = 0.5 * ((outputs - targets) ** 2).sum() / BATCH
             np.testing.assert_allclose(run["training"]["loss"].values[seed, number], loss, rtol=1e-10)
 
 

@@ -45,7 +45,7 @@ def stopped(monkeypatch, path, commits, at="commit", **experiment):
     with monkeypatch.context() as patch:
         patch.setattr(writer.Writer, "commit", counted)
         if at == "write":
-            patch.setattr(store, "_write", half)
+            patch.setattr(writer, "_write", half)
         with pytest.raises(StoppedError):
             train(**{**ASKED, **experiment}, output=path)
 

@@ -152,7 +152,7 @@ def test_a_reader_sees_whole_updates_only_at_any_moment_of_writing(tmp_path, mon
             evaluated = int(run["evaluation"]["update"][-1])
             seen.append((trained, evaluated))
 
-    monkeypatch.setattr(store, "_write", watched)
+    monkeypatch.setattr(writer, "_write", watched)
     train(n_updates=2, n_evaluations=2, output=path)
     assert all(trained == evaluated for trained, evaluated in seen)
     assert sorted(seen) == seen

@@ -92,10 +92,14 @@ def networks_at_once(experiment: Experiment) -> int:
     def one() -> PyTree:
         weights = circuit.init(key)
         trials = experiment.task.sample(key, key, schedule.batch_size)
-        return weights, play(circuit, weights, trials, circuit.cerebellum is not None)
+        carried = (
+            experiment.rule.init(circuit, weights, schedule.batch_size) if experiment.rule.view == "backward" else ()
+        )
+        return weights, (play(circuit, weights, trials, circuit.cerebellum is not None), carried)
 
     weights, episode = jax.eval_shape(one)
-    # Weights, their gradient and two moments of Adam; an episode, its credit and what the reverse sweep keeps.
+    # Weights, their gradient and two moments of Adam; an episode, its credit and what the reverse sweep keeps, or the
+    # traces of a rule that learns as the trial runs, before and after a step.
     needed = 4 * _bytes(weights) + 3 * _bytes(episode)
     return max(int(SHARE_OF_MEMORY * psutil.virtual_memory().available / needed), 1)
 

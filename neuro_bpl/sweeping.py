@@ -136,8 +136,8 @@ def carry_out(
         return _reported(memory.contents.tree())
     path = store.as_path(output)
     with writer.writing(path, attrs, resume, overwrite) as sink:
-        _forget_failed(sink)
         _check_stored(path, sink.contents, points)
+        _forget_failed(sink)
         _run(points, limit, sink, progress)
     return _reported(store.open_run(path))
 
@@ -205,17 +205,17 @@ def _forget_failed(sink: writer.Writer) -> None:
             sink.drop(name)
 
 
-def _check_stored(path: Path, contents: contents.Contents, points: Sequence[Point]) -> None:
+def _check_stored(path: Path, stored: contents.Contents, points: Sequence[Point]) -> None:
     """Refuse a store whose points are not those of this grid."""
     asked = {_key(point.label): point for point in points}
-    for part in contents.parts.values():
-        for label, stored in zip(part.labels, part.descriptions, strict=True):
+    for part in (part for part in stored.parts.values() if part.attrs["status"] != contents.FAILED):
+        for label, described in zip(part.labels, part.descriptions, strict=True):
             point = asked.get(_key(label))
             if point is None:
                 raise another_experiment(path, [f"it holds the point {dict(label)}, which is not in this grid"])
             if point.experiment is None:
                 raise another_experiment(path, [f"the point {dict(label)} is not possible now: {point.error}"])
-            check_same(path, stored, point.experiment)
+            check_same(path, described, point.experiment)
 
 
 def _key(label: Label) -> tuple:

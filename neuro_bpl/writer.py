@@ -4,8 +4,8 @@ import contextlib
 import datetime
 import glob
 import shutil
-import tempfile
 import time
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -87,21 +87,27 @@ class Writer:
 
     def _open(self) -> icechunk.Repository:
         if self._repository is None:
-            self._fresh = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}."))
+            self._fresh = self._beside()
+            self._fresh.mkdir()
             self._repository = icechunk.Repository.create(storage(self._fresh))
         return self._repository
+
+    def _beside(self) -> Path:
+        """A hidden folder that is not there yet."""
+        return self.path.parent / f".{self.path.name}.{uuid.uuid4().hex}"
 
     def _publish(self) -> None:
         """Move a new run to its place, in the stead of what was there."""
         if self._fresh is None:
             return
         self._lock.release()
-        if self._overwrite or is_empty(self.path):
-            shutil.rmtree(self.path, ignore_errors=True)
         (self._fresh / LOCK).touch()
-        self._fresh.chmod(self.path.parent.stat().st_mode)  # mkdtemp makes folders that only their owner may read
+        old = self._beside()
+        if self.path.exists() and (self._overwrite or is_empty(self.path)):
+            self.path.replace(old)
         self._fresh.replace(self.path)
         self._fresh = None
+        shutil.rmtree(old, ignore_errors=True)
         self._repository = icechunk.Repository.open(storage(self.path))
         self._take_lock()
 

@@ -68,6 +68,7 @@ def evaluate(circuit: Circuit, weights: Weights, task: Task | Trials, split: str
     expect("weights", weights, Weights, "Weights", "they belong to the circuit", "circuit, weights = load(run)")
     why = "trials come from it"
     expect("task", task, (Task, Trials), "an instance of a task, or Trials", why, "tasks.TargetReaching(n_steps=10)")
+    expect("split", split, str, '"validation" or "test"', "it names the held-out set", 'split="test"')
     trials = task if isinstance(task, Trials) else task.held_out(split)
     circuit.check(trials)
     several = has_network_axis(circuit, weights)

@@ -243,4 +243,4 @@ def bp_lambda(
     >>> nb.bp_lambda(0.5).name
     'BP(0.5)'
     """
-    return LearningRule(trace or Immediate(), Predicted(lambda_, discount, kappa), view, update)
+    return LearningRule(Immediate() if trace is None else trace, Predicted(lambda_, discount, kappa), view, update)

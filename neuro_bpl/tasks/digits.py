@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.parameters import check, expect, field, refusal
 from neuro_bpl.tasks.idx import read_idx
 from neuro_bpl.trials import Trials
 
@@ -86,7 +86,9 @@ class SequentialDigits:
         ValueError
             If a file is damaged, or a parameter is not possible.
         """
-        if dataset == "mnist":
+        if data_dir is not None:
+            expect("data_dir", data_dir, (str, os.PathLike), "a path", "it holds mnist/", 'data_dir="data/external"')
+        if isinstance(dataset, str) and dataset == "mnist":
             images, labels = _read_mnist(_data_dir(data_dir) / "mnist")
             scale = 255.0
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuro_bpl import results
+from neuro_bpl import points, results
 from neuro_bpl.results import Label, Piece
 
 RUNNING, COMPLETE, DIVERGED, FAILED = "running", "complete", "diverged", "failed"
@@ -56,13 +56,13 @@ class Contents:
     def tree(self) -> xr.DataTree:
         """The run: parts combined, with what happened to each point."""
         parts = {name: part for name, part in self.parts.items() if part.pieces}
-        tree = results.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
-        points = [
+        tree = points.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
+        said = [
             {"at": label, "status": status, "error": part.attrs.get("error", ""), "run": described}
             for part in self.parts.values()
             for label, described, status in zip(part.labels, part.descriptions, part.statuses, strict=True)
         ]
-        tree.attrs = {**self.attrs, "points": json.dumps(points)}
+        tree.attrs = {**self.attrs, "points": json.dumps(said)}
         return tree
 
 

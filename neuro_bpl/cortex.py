@@ -246,6 +246,7 @@ def pull_state(
 
 
 def weight_gradient(
+    cortex: Cortex,
     drives: tuple[Float[Array, "time units batch"], ...],
     h_tm1: Float[Array, "time units batch"],
     inputs: Float[Array, "time inputs batch"],
@@ -256,6 +257,13 @@ def weight_gradient(
         w_rec=jnp.concatenate([outer(c, h_tm1) for c in drives]),
         b=jnp.concatenate([c.sum((0, 2)) for c in drives]),
     )
+
+
+def as_weights(cortex: Cortex, gradient: Float[Array, "gate units pre"]) -> CorticalWeights:
+    """One number for each drive and each of its sources [xₜ; hₜ₋₁; 1], in the structure of the weights."""
+    rows = gradient.reshape(cortex.n_gates * cortex.n_units, -1)
+    w_in, w_rec, b = jnp.split(rows, [cortex.n_inputs, cortex.n_inputs + cortex.n_units], axis=1)
+    return CorticalWeights(w_in, w_rec, b[:, 0])
 
 
 def initial_state_gradient(weights: CorticalWeights, credit_0: State) -> State | None:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl.circuit import Circuit, Weights, target_rates
-from neuro_bpl.cortex import CorticalWeights, Gates, State, Trajectory
+from neuro_bpl.cortex import Cortex, CorticalWeights, Gates, State, Trajectory
 from neuro_bpl.readout import ReadoutWeights
 from neuro_bpl.trials import Trials
 
@@ -91,9 +91,9 @@ def prediction_gradient(circuit: Circuit, theta: PyTree, episode: Episode, error
     )
 
 
-def cortical_gradient(drives: Gates, episode: Episode) -> CorticalWeights:
+def cortical_gradient(cortex: Cortex, drives: Gates, episode: Episode) -> CorticalWeights:
     """Σₜ cₜ ∂sₜ/∂W|_{sₜ₋₁ held} from the credit on the drives, cₜ ∂sₜ/∂uₜ; without that of s₀."""
-    return cortical.weight_gradient(drives, episode.trajectory.s_tm1[0], episode.inputs)
+    return cortical.weight_gradient(cortex, drives, episode.trajectory.s_tm1[0], episode.inputs)
 
 
 def add_error(error_t: Float[Array, "units *batch"], s_t: State) -> State:

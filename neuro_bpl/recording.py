@@ -100,7 +100,9 @@ def _weight_alignment(probe: Probe) -> Float[Array, ""]:
     def gradient(rule: LearningRule) -> Float[Array, " weight"]:
         credit = rule.credit.assign(probe.circuit, probe.weights, probe.seen)
         drives, _ = rule.trace.drives(probe.circuit, probe.weights, probe.seen, credit)
-        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(cortical_gradient(drives, probe.seen))])
+        return jnp.concatenate(
+            [leaf.ravel() for leaf in jax.tree.leaves(cortical_gradient(probe.circuit.cortex, drives, probe.seen))]
+        )
 
     return metrics.cosine(gradient(probe.rule), gradient(bptt()))
 

@@ -147,7 +147,7 @@ class LearningRule:
         credit = self.credit.assign(circuit, weights, episode)
         drives, credit_0 = self.trace.drives(circuit, weights, episode, credit)
         s_0 = cortical.initial_state_gradient(weights.cortex, credit_0)
-        cortex = cortical_gradient(drives, episode)._replace(s_0=s_0)
+        cortex = cortical_gradient(circuit.cortex, drives, episode)._replace(s_0=s_0)
         if credit.prediction_errors is None:
             theta = jax.tree.map(jnp.zeros_like, weights.cerebellum)
         else:

@@ -257,9 +257,9 @@ def test_a_leaky_trace_with_the_whole_future_counts_the_leak_twice():
     whole = episode._replace(errors=episode.errors + future)
     doubled, _ = nb.Leaky().drives(circuit, weights, whole, Assignment(nothing, nothing, None))
     exact = gradients(nb.bptt(), weights, trials).cortex
-    assert relative_error(cortical_gradient(doubled, episode), exact) > 0.1
+    assert relative_error(cortical_gradient(circuit.cortex, doubled, episode), exact) > 0.1
     once, _ = nb.Immediate().drives(circuit, weights, whole, Assignment(nothing, nothing, None))
-    assert relative_error(cortical_gradient(once, episode), exact) <= 1e-12
+    assert relative_error(cortical_gradient(circuit.cortex, once, episode), exact) <= 1e-12
 
 
 # An untrained predictor

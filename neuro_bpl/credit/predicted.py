@@ -1,12 +1,7 @@
-"""Credit: what a step of the cortex is told about its effect on the loss.
-
-Every credit has the form lₜ + Fₜ, the immediate error plus something that stands for the future gradient Gₜ: nothing
-(`ImmediateError`), the cerebellar prediction (`Predicted`), or the true one (`Exact`).
-"""
+"""The cerebellar prediction of the future gradient."""
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,113 +10,10 @@ from jaxtyping import Array, Float, Int
 from neuro_bpl import td
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import State
-from neuro_bpl.episode import Episode, StateInTime, add_error
+from neuro_bpl.credit.protocol import Assignment, StepCredit, with_errors
+from neuro_bpl.episode import Episode, add_error
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.td import Scalar
-
-
-class Assignment(NamedTuple):
-    """The credit of every step of an episode.
-
-    `future` is Fₜ, so that lₜ + Fₜ multiplies the immediate trace ∂sₜ/∂W. `explicit` is the signal whose pull through
-    the recurrent weights joins lₜ₋₁ when the trace carries the leak, docs/theory.md (10). `prediction_errors` is what
-    the predictor learns from, target minus ĝₜ; None for a credit without a predictor.
-    """
-
-    future: StateInTime
-    explicit: StateInTime
-    prediction_errors: StateInTime | None
-
-
-class StepCredit(NamedTuple):
-    """The credit of one step, as far as it is known at that step.
-
-    lₜ on the rates; lₜ + Fₜ; the signal that goes back through the recurrent weights; and lₜ + γ ĝₜ, the bracket of the
-    TD error.
-    """
-
-    error_t: Float[Array, "units batch"]
-    signal_t: State
-    explicit_t: State
-    bootstrap_t: State
-
-
-@runtime_checkable
-class Credit(Protocol):
-    """What a credit must offer."""
-
-    @property
-    def predicting(self) -> bool:
-        """Whether it reads the cerebellum."""
-
-    @property
-    def window(self) -> int | None:
-        """Steps of exact backpropagation inside which credit is exact; None: the whole trial."""
-
-    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
-        """The credit of every step of a trial, known when it is over."""
-
-
-@runtime_checkable
-class OnlineCredit(Protocol):
-    """A credit that is known as the trial runs."""
-
-    @property
-    def predicting(self) -> bool:
-        """Whether it reads the cerebellum."""
-
-    @property
-    def decay(self) -> Scalar:
-        """γλ, the decay of the predictor's trace."""
-
-    def now(self, error_t: Float[Array, "units batch"], prediction_t: State) -> StepCredit:
-        """The credit of one step from lₜ and ĝₜ."""
-
-
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class ImmediateError:
-    """Fₜ = 0: the cortex learns from lₜ alone."""
-
-    predicting = False
-    window = 1
-    decay = 0.0
-
-    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
-        """No future."""
-        nothing = jax.tree.map(jnp.zeros_like, episode.predictions)
-        return Assignment(nothing, nothing, None)
-
-    def now(self, error_t: Float[Array, "units batch"], prediction_t: State) -> StepCredit:
-        """Lₜ alone."""
-        nothing = jax.tree.map(jnp.zeros_like, prediction_t)
-        signal_t = add_error(error_t, nothing)
-        return StepCredit(error_t, signal_t, nothing, signal_t)
-
-
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class Exact:
-    """Fₜ = Gₜ, the true future gradient: BPTT; cut at the end of windows of n steps: TBPTT(n), docs/theory.md (13)."""
-
-    window: int | None = field(None, "steps of a window (None: the whole trial)", low=1)
-
-    predicting = False
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
-        """One reverse sweep."""
-
-        def mix(_: State, swept_t: State, left_t: Int[Array, " batch"]) -> State:
-            if self.window is None:
-                return swept_t
-            return td.window_mix(swept_t, swept_t, td.window_ends(left_t, self.window), 0.0)
-
-        swept = td.future(circuit, weights, episode, mix)
-        future = jax.vmap(mix)(swept, swept, episode.steps_left)
-        return Assignment(future, _with_errors(episode, future), None)
 
 
 @partial(
@@ -194,7 +86,7 @@ class Predicted:
         predictions = episode.predictions
         return Assignment(
             future=jax.tree.map(lambda g: self.kappa * g, predictions),
-            explicit=jax.tree.map(lambda v: self.kappa * v, _with_errors(episode, predictions)),
+            explicit=jax.tree.map(lambda v: self.kappa * v, with_errors(episode, predictions)),
             prediction_errors=jax.tree.map(jnp.subtract, target, predictions),
         )
 
@@ -208,11 +100,6 @@ class Predicted:
         ends = td.window_ends(episode.steps_left, self.window)[:, None]
         return Assignment(
             future=future,
-            explicit=_with_errors(episode, future),
+            explicit=with_errors(episode, future),
             prediction_errors=jax.tree.map(lambda g, p: jnp.where(ends, g - p, 0), target, episode.predictions),
         )
-
-
-def _with_errors(episode: Episode, future: StateInTime) -> StateInTime:
-    """lₜ + Fₜ."""
-    return add_error(episode.errors, future)

@@ -1,0 +1,59 @@
+"""The immediate trace: only the present step is eligible."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from neuro_bpl import cortex as cortical
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.cortex import Cortex, CorticalWeights, State
+from neuro_bpl.credit import Assignment, StepCredit
+from neuro_bpl.episode import Episode, add_error
+from neuro_bpl.traces import elementwise
+from neuro_bpl.traces.protocol import CorticalStep, GatesInTime, TraceInTime, steps
+
+
+@dataclass(frozen=True)
+class Immediate:
+    """∂sₜ/∂W|_{sₜ₋₁ held}: only the present step is eligible, docs/theory.md (4)."""
+
+    def drives(
+        self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
+    ) -> tuple[GatesInTime, State]:
+        """(lₜ + Fₜ) ∂sₜ/∂uₜ, and (l₁ + F₁) J₁ on s₀."""
+        path = episode.trajectory
+        signal = add_error(episode.errors, credit.future)
+        pull = jax.vmap(lambda s_tm1, a_t, c_t: cortical.pull_gates(circuit.cortex, s_tm1, a_t, c_t)[1])
+        first = jax.tree.map(lambda in_time: in_time[0], (path.s_tm1, path.a_t, signal))
+        return pull(path.s_tm1, path.a_t, signal), cortical.pull_state(circuit.cortex, weights.cortex, *first)
+
+    def init(
+        self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype
+    ) -> Bool[Array, ""] | tuple[()]:
+        """Nothing to remember; whether the first step is still to come, where the weights hold an s₀."""
+        return () if weights.s_0 is None else jnp.array(True)
+
+    def step(
+        self,
+        cortex: Cortex,
+        weights: CorticalWeights,
+        trace: Bool[Array, ""] | tuple[()],
+        now: CorticalStep,
+        credit: StepCredit,
+    ) -> tuple[Bool[Array, ""] | tuple[()], CorticalWeights]:
+        """(lₜ + Fₜ) ∂sₜ/∂W; s₀ is eligible at the first step alone."""
+        _, drives = cortical.pull_gates(cortex, now.s_tm1, now.a_t, credit.signal_t)
+        add_time = jax.tree.map(lambda a: a[None], (drives, now.s_tm1[0], now.x_t))
+        share = cortical.weight_gradient(cortex, *add_time)
+        if isinstance(trace, tuple):
+            return trace, share
+        pulled = cortical.pull_state(cortex, weights, now.s_tm1, now.a_t, credit.signal_t)
+        credit_0 = tuple(jnp.where(trace, c, 0) for c in pulled)
+        return jnp.array(False), share._replace(s_0=cortical.initial_state_gradient(weights, credit_0))
+
+    def eligibility(self, cortex: Cortex, episode: Episode) -> TraceInTime:
+        """∂sₜ/∂W|_{sₜ₋₁ held}."""
+        nothing = elementwise.no_trace(cortex, episode)
+        return jax.vmap(lambda now: elementwise.decay(cortex, nothing, now).synapses)(steps(episode))

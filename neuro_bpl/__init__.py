@@ -1,6 +1,22 @@
 """Learning in rate-based cortical circuits taught by a cerebellum that predicts their future gradient."""
 
-from neuro_bpl import tasks
+from neuro_bpl import credit, tasks, traces
+from neuro_bpl.algorithms import (
+    bp_lambda,
+    bptt,
+    dni,
+    eprop,
+    feedback_alignment,
+    kf_rtrl,
+    node_perturbation,
+    output_only,
+    random_gradient,
+    rflo,
+    rtrl,
+    snap,
+    tbptt,
+    uoro,
+)
 from neuro_bpl.cerebellum import GranularPredictor, LinearPredictor
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.contents import statuses
@@ -8,13 +24,14 @@ from neuro_bpl.cortex import LSTMCortex, RateCortex
 from neuro_bpl.credit import Exact, ImmediateError, Predicted
 from neuro_bpl.evaluation import evaluate
 from neuro_bpl.experiment import Seeds
+from neuro_bpl.feedback import FeedbackPathway
 from neuro_bpl.initial_state import InitialState
 from neuro_bpl.loading import load
 from neuro_bpl.netcdf import export_netcdf
 from neuro_bpl.optimizers import OptaxOptimizer, Optimizer, Optimizers
 from neuro_bpl.readout import LinearReadout
 from neuro_bpl.regularization import Regularization
-from neuro_bpl.rules import LearningRule, bp_lambda, bptt, dni, tbptt
+from neuro_bpl.rules import LearningRule
 from neuro_bpl.store import open_run
 from neuro_bpl.sweeping import sweep
 from neuro_bpl.traces import Immediate, Leaky
@@ -24,6 +41,7 @@ from neuro_bpl.trials import Trials
 __all__ = [
     "Circuit",
     "Exact",
+    "FeedbackPathway",
     "GranularPredictor",
     "Immediate",
     "ImmediateError",
@@ -44,14 +62,26 @@ __all__ = [
     "Weights",
     "bp_lambda",
     "bptt",
+    "credit",
     "dni",
+    "eprop",
     "evaluate",
     "export_netcdf",
+    "feedback_alignment",
+    "kf_rtrl",
     "load",
+    "node_perturbation",
     "open_run",
+    "output_only",
+    "random_gradient",
+    "rflo",
+    "rtrl",
+    "snap",
     "statuses",
     "sweep",
     "tasks",
     "tbptt",
+    "traces",
     "train",
+    "uoro",
 ]

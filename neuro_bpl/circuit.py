@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from neuro_bpl import cortex as cortical
 from neuro_bpl.cerebellum import Predictor
 from neuro_bpl.cortex import Cortex, CorticalWeights, Trajectory
+from neuro_bpl.feedback import FeedbackPathway
 from neuro_bpl.initial_state import InitialState
 from neuro_bpl.metrics import Outcome, accuracy
 from neuro_bpl.parameters import check, field, refusal
@@ -20,14 +21,16 @@ from neuro_bpl.regularization import Regularization
 from neuro_bpl.trials import Trials, check_trials
 
 INITIAL_STATE = 1 << 16  # folded into the key of the cortex: an arbitrary number that no other weights use
+FEEDBACK = 1 << 17  # folded into the key of the readout
 
 
 class Weights(NamedTuple):
-    """All weights of a circuit, or a gradient of the same structure. `cerebellum` is None in a circuit without one."""
+    """All weights of a circuit, or a gradient of the same structure; None for a part that the circuit lacks."""
 
     cortex: CorticalWeights
     readout: ReadoutWeights
     cerebellum: PyTree
+    feedback: PyTree = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Circuit:
         Cost of large rates and weights, part of the loss; none by default.
     initial_state : InitialState, optional
         Where trials start, and whether that is learnt; zero by default.
+    feedback : FeedbackPathway, optional
+        Random weights from output errors to the cortex, for rules with `Feedback`; none by default.
 
     Examples
     --------
@@ -65,6 +70,9 @@ class Circuit:
     )
     initial_state: InitialState = field(
         InitialState(), "where trials start", kind=InitialState, example="InitialState(learned=True)"
+    )
+    feedback: FeedbackPathway | None = field(
+        None, "random weights from output errors to the cortex", kind=FeedbackPathway, example="FeedbackPathway()"
     )
 
     def __post_init__(self) -> None:
@@ -94,7 +102,12 @@ class Circuit:
             cortex=cortical.init(self.cortex, k_cortex, dtype)._replace(s_0=s_0),
             readout=self.readout.init(k_readout, self.cortex.n_units, dtype),
             cerebellum=self.cerebellum and self._init_predictor(self.cerebellum, k_cerebellum, dtype),
+            feedback=self.feedback and self._init_feedback(self.feedback, k_readout, dtype),
         )
+
+    def _init_feedback(self, pathway: FeedbackPathway, k_readout: Key[Array, ""], dtype: jnp.dtype) -> Array:
+        key = jax.random.fold_in(k_readout, FEEDBACK)
+        return pathway.init(key, self.cortex.n_units, self.readout.n_outputs, dtype)
 
     def _init_predictor(self, predictor: Predictor, key: Key[Array, ""], dtype: jnp.dtype) -> PyTree:
         n_state = cortical.n_state(self.cortex)
@@ -127,6 +140,17 @@ class Circuit:
                 "Circuit(cortex, readout, LinearPredictor())",
             )
         return self.cerebellum
+
+    def check_feedback(self) -> None:
+        """Refuse a circuit without a feedback pathway (`ValueError`)."""
+        if self.feedback is None:
+            raise refusal(
+                "Circuit.feedback",
+                None,
+                "FeedbackPathway()",
+                "this rule sends output errors to the cortex through weights of their own",
+                "Circuit(cortex, readout, feedback=FeedbackPathway())",
+            )
 
     def mossy_fibres(self, s: cortical.State, x: Float[Array, "inputs *batch"]) -> Float[Array, "fibres *batch"]:
         """[s; x]: all of the state and, where the predictor reads it, the input of the same step."""
@@ -185,12 +209,13 @@ class Circuit:
         return self.regularization.add_loss(loss, h_t, synapses, left_t)
 
     def regularized_gradient(self, gradient: Weights, weights: Weights, left_t: Int[Array, "*time batch"]) -> Weights:
-        """A gradient of one step or of whole trials with the pull of W_in, W_rec and W_out towards zero."""
+        """A gradient of one step or of whole trials with the pull of W_in, W_rec, W_out and B towards zero."""
         add = partial(self.regularization.add_gradient, left_t=left_t)
-        (cortex, readout, _), (to_cortex, to_readout, _) = weights, gradient
+        cortex, readout, to_cortex, to_readout = weights.cortex, weights.readout, gradient.cortex, gradient.readout
         return gradient._replace(
             cortex=to_cortex._replace(w_in=add(to_cortex.w_in, cortex.w_in), w_rec=add(to_cortex.w_rec, cortex.w_rec)),
             readout=to_readout._replace(w=add(to_readout.w, readout.w)),
+            feedback=None if gradient.feedback is None else add(gradient.feedback, weights.feedback),
         )
 
 

@@ -245,6 +245,40 @@ def pull_state(
     return (on_rates + pull_recurrent(cortex, weights, drives), *others)
 
 
+def recurrent_blocks(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, "units units"]]:
+    """W_rec of each gate that reads the rates."""
+    return dict(enumerate(jnp.split(weights.w_rec, cortex.n_gates)))
+
+
+class LocalSlopes(NamedTuple):
+    """Slopes of an element-wise step: `direct[c][d]` of component c by component d, `drive[c][g]` by the drive g."""
+
+    direct: tuple[State, ...]
+    drive: tuple[Gates, ...]
+
+
+def local_slopes(cortex: Cortex, s_tm1: State, a_t: Float[Array, "drives *batch"]) -> LocalSlopes:
+    """∂sₜ/∂sₜ₋₁|_u and ∂sₜ/∂uₜ, one number for each unit."""
+    one, nothing = jnp.ones_like(s_tm1[0]), jnp.zeros_like(s_tm1[0])
+    ranks = range(cortex.n_components)
+    unit_vectors = [tuple(one if k == component else nothing for k in ranks) for component in ranks]
+    return LocalSlopes(*zip(*(pull_gates(cortex, s_tm1, a_t, vector) for vector in unit_vectors), strict=True))
+
+
+def push_state(cortex: Cortex, weights: CorticalWeights, local: LocalSlopes, tangent: State) -> State:
+    """Jₜ v: push a change of sₜ₋₁ forward to sₜ; v has components `(units, ..., batch)`."""
+
+    def times(slope: Float[Array, "units batch"], v: Float[Array, "units *others"]) -> Float[Array, "units *others"]:
+        return slope.reshape(slope.shape[:1] + (1,) * (v.ndim - 2) + slope.shape[1:]) * v
+
+    drives = {gate: jnp.tensordot(w, tangent[0], 1) for gate, w in recurrent_blocks(cortex, weights).items()}
+    return tuple(
+        sum((times(drive[gate], u) for gate, u in drives.items()), start=times(direct[0], tangent[0]))
+        + sum(times(d, v) for d, v in zip(direct[1:], tangent[1:], strict=True))
+        for direct, drive in zip(local.direct, local.drive, strict=True)
+    )
+
+
 def weight_gradient(
     cortex: Cortex,
     drives: tuple[Float[Array, "time units batch"], ...],

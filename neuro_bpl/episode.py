@@ -1,5 +1,6 @@
 """An episode: a batch of trials as the learning rules see it, in arrays with time first and batch last."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,9 @@ from neuro_bpl.readout import ReadoutWeights
 from neuro_bpl.trials import Trials
 
 StateInTime = tuple[Float[Array, "time units #batch"], ...]
+Reroute = Callable[
+    [Float[Array, "*time units batch"], Float[Array, "*time outputs batch"]], Float[Array, "*time units batch"]
+]
 
 
 class Episode(NamedTuple):
@@ -33,25 +37,27 @@ class Episode(NamedTuple):
     predictions: StateInTime
 
 
-def play(circuit: Circuit, weights: Weights, trials: Trials, predicting: bool) -> Episode:
-    """Run a batch of trials and collect what every learning rule needs."""
+def play(
+    circuit: Circuit, weights: Weights, trials: Trials, predicting: bool, reroute: Reroute | None = None
+) -> Episode:
+    """Run a batch of trials and collect what every learning rule needs.
+
+    `reroute` gives the errors that reach the cortex, from those that the readout's weights would send back and from
+    ∂ℓₜ/∂yₜ; None: through the readout's weights. The cost of rates is felt by the cortex itself.
+    """
     inputs = jnp.moveaxis(trials.inputs, 0, -1)
     trajectory = cortical.run(circuit.cortex, weights.cortex, inputs)
     steps_left = trials.steps_left()
 
-    def cost(
-        readout: ReadoutWeights, rates: Float[Array, "units target batch"]
-    ) -> tuple[Float[Array, ""], Float[Array, "outputs target batch"]]:
-        outputs = circuit.readout.outputs(readout, rates)
-        return circuit.mean_loss(outputs, trials), outputs
-
-    rates = target_rates(trajectory, trials)
-    (loss, outputs), (readout_gradient, on_targets) = jax.value_and_grad(cost, (0, 1), has_aux=True)(
-        weights.readout, rates
-    )
-    errors = jnp.moveaxis(on_targets, 1, 0)
+    outputs, pull = jax.vjp(circuit.readout.outputs, weights.readout, target_rates(trajectory, trials))
+    loss, on_outputs = jax.value_and_grad(circuit.mean_loss)(outputs, trials)
+    readout_gradient, on_targets = pull(on_outputs)
+    errors, output_errors = jnp.moveaxis(on_targets, 1, 0), jnp.moveaxis(on_outputs, 1, 0)
     if trials.at_last_step:
-        errors = jnp.where(steps_left[:, None] == 0, errors, 0)
+        is_last = steps_left[:, None] == 0
+        errors, output_errors = jnp.where(is_last, errors, 0), jnp.where(is_last, output_errors, 0)
+    if reroute is not None:
+        errors = reroute(errors, output_errors)
     loss = circuit.regularized(loss, weights, trajectory.s_t[0], steps_left)
     errors = circuit.regularization.add_error(errors, trajectory.s_t[0], steps_left)
     if predicting:

@@ -93,7 +93,9 @@ def networks_at_once(experiment: Experiment) -> int:
         weights = circuit.init(key)
         trials = experiment.task.sample(key, key, schedule.batch_size)
         carried = (
-            experiment.rule.init(circuit, weights, schedule.batch_size) if experiment.rule.view == "backward" else ()
+            experiment.rule.init(circuit, weights, schedule.batch_size, key)
+            if experiment.rule.view == "backward"
+            else ()
         )
         return weights, (play(circuit, weights, trials, circuit.cerebellum is not None), carried)
 

@@ -17,12 +17,14 @@ from neuro_bpl import optimizers as optimising
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.moment import Moment, moments, online_outcome
+from neuro_bpl.online import learns_feedback
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
 from neuro_bpl.trials import Trials
 
 PARTS = Weights._fields
+RULE = 715_827_883  # folded into the noise key of an update: an arbitrary number that no task folds in for itself
 
 
 class Learner(NamedTuple):
@@ -41,7 +43,7 @@ class Learner(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What one update leaves on record: how the trials went, and ‖ΔW‖ of cortex, readout and cerebellum."""
+    """What one update leaves on record: how the trials went, and ‖ΔW‖ of each part."""
 
     outcome: Outcome
     weight_change: Float[Array, " part"]
@@ -92,22 +94,22 @@ def newborn(
     task: Task,
     batch_size: int,
     hyper: Hyperparameters,
-    keys: Key[Array, " network"],
+    keys: tuple[Key[Array, " network"], Key[Array, " network"]],
     weights: Weights | None,
 ) -> Learner:
-    """Every network before its first update, with weights drawn from its key or given."""
+    """Every network before its first update, weights drawn from its key or given; the other key is that of noise."""
 
-    def one(varying: tuple[Array, ...], weights: Weights) -> Learner:
+    def one(varying: tuple[Array, ...], weights: Weights, noise_key: Key[Array, ""]) -> Learner:
         rule, optimizers = hyper.of(varying)
         return Learner(
             weights,
             optimizers.transform(circuit, weights).init(weights),
             jnp.full((), -1, jnp.int32),
             task.first_level() if isinstance(task, Curriculum) else (),
-            rule.init(circuit, weights, batch_size) if isinstance(task, Streaming) else (),
+            rule.init(circuit, weights, batch_size, noise_key) if isinstance(task, Streaming) else (),
         )
 
-    return jax.vmap(one)(hyper.varying, jax.vmap(circuit.init)(keys) if weights is None else weights)
+    return jax.vmap(one)(hyper.varying, jax.vmap(circuit.init)(keys[0]) if weights is None else weights, keys[1])
 
 
 def learn_batch(
@@ -116,33 +118,44 @@ def learn_batch(
     optimizers: Optimizers,
     learner: Learner,
     trials: Trials,
+    key: Key[Array, ""] | None = None,
     endless: bool = False,
 ) -> tuple[Learner, Outcome]:
     """Learn from one batch of trials: one update at its end, or one at every step.
+
+    `key` is for rules that draw random numbers.
 
     Without end (`endless`), the trials continue those of the update before: the cortical state and the traces carry on,
     and the last step has a future.
     """
     if rule.update == "trial":
-        gradient, outcome = rule.learn(circuit, learner.weights, trials)
-        weights, state = optimising.apply(optimizers, circuit, learner.weights, learner.optimizer_state, gradient)
+        gradient, outcome = rule.learn(circuit, learner.weights, trials, key)
+        weights, state = applied(circuit, rule, optimizers, learner.weights, learner.optimizer_state, gradient)
         return learner._replace(weights=weights, optimizer_state=state), outcome
 
     def advance(carry: tuple, moment: Moment) -> tuple[tuple, tuple]:
         weights, optimizer_state, state = carry
         state, gradient, loss, y_t = rule.step(circuit, weights, state, moment)
-        weights, optimizer_state = optimising.apply(optimizers, circuit, weights, optimizer_state, gradient)
+        weights, optimizer_state = applied(circuit, rule, optimizers, weights, optimizer_state, gradient)
         return (weights, optimizer_state, state), (loss, y_t)
 
     circuit.check(trials)
     steps = moments(trials)
     if endless:
         steps = steps._replace(left_t=jnp.ones_like(steps.left_t))
-    online = learner.stream if endless else rule.init(circuit, learner.weights, trials.n_trials)
+    online = learner.stream if endless else rule.init(circuit, learner.weights, trials.n_trials, key)
     carry = (learner.weights, learner.optimizer_state, online)
     (weights, optimizer_state, online), (losses, outputs) = jax.lax.scan(advance, carry, steps)
     after = learner._replace(weights=weights, optimizer_state=optimizer_state, stream=online if endless else ())
     return after, online_outcome(circuit, trials, losses, outputs)
+
+
+def applied(
+    circuit: Circuit, rule: LearningRule, optimizers: Optimizers, weights: Weights, state: PyTree, gradient: Weights
+) -> tuple[Weights, PyTree]:
+    """One update of the weights that the rule lets learn; feedback weights that do not learn stay as they are."""
+    after, state = optimising.apply(optimizers, circuit, weights, state, gradient)
+    return (after if learns_feedback(rule.credit) else after._replace(feedback=weights.feedback)), state
 
 
 @partial(jax.jit, static_argnames=("circuit", "n_updates", "batch_size"))
@@ -166,7 +179,8 @@ def run_updates(
         def update(learner: Learner, number: Int[Array, ""]) -> tuple[Learner, Update]:
             keys = jax.random.fold_in(data_key, number), jax.random.fold_in(noise_key, number)
             trials = sample(task, learner.level, *keys, batch_size)
-            after, outcome = learn_batch(circuit, rule, optimizers, learner, trials, isinstance(task, Streaming))
+            key = jax.random.fold_in(keys[1], RULE) if rule.stochastic else None
+            after, outcome = learn_batch(circuit, rule, optimizers, learner, trials, key, isinstance(task, Streaming))
             if isinstance(task, Curriculum):
                 after = after._replace(level=task.next_level(learner.level, outcome))
             fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
@@ -188,7 +202,7 @@ def sample(task: Task, level: PyTree, data_key: Key[Array, ""], noise_key: Key[A
 
 
 def change(old: Weights, new: Weights) -> Float[Array, " part"]:
-    """‖ΔW‖ of cortex, readout and cerebellum."""
+    """‖ΔW‖ of each part."""
 
     def norm(old: PyTree, new: PyTree) -> Float[Array, ""]:
         squares = [((b - a) ** 2).sum() for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True)]

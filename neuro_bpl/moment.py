@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import State
+from neuro_bpl.episode import Reroute
 from neuro_bpl.metrics import Outcome, accuracy
 from neuro_bpl.readout import ReadoutWeights
 from neuro_bpl.trials import Trials
@@ -28,25 +29,42 @@ def moments(trials: Trials) -> Moment:
     return Moment(inputs, targets, weights, trials.steps_left())
 
 
-def immediate_error(
-    circuit: Circuit, weights: Weights, s_t: State, moment: Moment
-) -> tuple[Float[Array, ""], Float[Array, "outputs batch"], Float[Array, "units batch"], ReadoutWeights]:
-    """ℓₜ (mean over trials), yₜ, lₜ = ∂ℓₜ/∂hₜ and ∂ℓₜ/∂W_out of one step.
+class Errors(NamedTuple):
+    """What a step costs and who is told: ℓₜ (mean over trials), yₜ, ∂ℓₜ/∂W_out, and the error that reaches the rates.
 
-    ℓₜ and lₜ hold the cost of rates and weights; the readout's gradient is the task's alone.
+    The loss and the error hold the cost of rates and weights; the readout's gradient is the task's alone.
     """
 
-    def cost(
-        readout: ReadoutWeights, h_t: Float[Array, "units batch"]
-    ) -> tuple[Float[Array, ""], Float[Array, "outputs batch"]]:
-        y_t = circuit.readout.outputs(readout, h_t)
-        losses = circuit.readout.loss_value(y_t, moment.target_t) * moment.weight_t
-        return losses.sum() / losses.size, y_t
+    loss: Float[Array, ""]
+    y_t: Float[Array, "outputs batch"]
+    readout_gradient: ReadoutWeights
+    error_t: Float[Array, "units batch"]
 
-    (loss, y_t), (gradient, error_t) = jax.value_and_grad(cost, (0, 1), has_aux=True)(weights.readout, s_t[0])
+
+def immediate_error(
+    circuit: Circuit, weights: Weights, s_t: State, moment: Moment, reroute: Reroute | None = None
+) -> Errors:
+    """ℓₜ, yₜ, ∂ℓₜ/∂W_out and lₜ = ∂ℓₜ/∂hₜ of one step; `reroute` as in `episode.play`."""
+
+    def mean_loss(y_t: Float[Array, "outputs batch"]) -> Float[Array, ""]:
+        losses = circuit.readout.loss_value(y_t, moment.target_t) * moment.weight_t
+        return losses.sum() / losses.size
+
+    y_t, pull = jax.vjp(circuit.readout.outputs, weights.readout, s_t[0])
+    loss, output_error_t = jax.value_and_grad(mean_loss)(y_t)
+    readout_gradient, error_t = pull(output_error_t)
+    if reroute is not None:
+        error_t = reroute(error_t, output_error_t)
     loss = circuit.regularized(loss, weights, s_t[0], moment.left_t)
     error_t = circuit.regularization.add_error(error_t, s_t[0], moment.left_t)
-    return loss, y_t, error_t, gradient
+    return Errors(loss, y_t, readout_gradient, error_t)
+
+
+def trial_losses(circuit: Circuit, weights: Weights, s_t: State, moment: Moment) -> Float[Array, " batch"]:
+    """ℓₜ of each trial and the cost of its rates, divided by the number of trials: their sum is the mean loss."""
+    y_t = circuit.readout.outputs(weights.readout, s_t[0])
+    losses = circuit.readout.loss_value(y_t, moment.target_t) * moment.weight_t
+    return (losses + circuit.regularization.rate_cost(s_t[0], moment.left_t)) / losses.size
 
 
 def online_outcome(

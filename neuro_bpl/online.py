@@ -8,68 +8,139 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl import td
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import State
-from neuro_bpl.credit import OnlineCredit, StepCredit
+from neuro_bpl.credit import Credit, StepCredit, protocol
+from neuro_bpl.episode import Reroute
 from neuro_bpl.metrics import Outcome
-from neuro_bpl.moment import Moment, immediate_error, moments, online_outcome
+from neuro_bpl.moment import Moment, immediate_error, moments, online_outcome, trial_losses
 from neuro_bpl.traces import CorticalStep, Trace
 from neuro_bpl.trials import Trials
 
+Noise = Int[Array, " words"] | tuple[()]
+
 
 class OnlineState(NamedTuple):
-    """What a rule carries from step to step: cortical state, traces of cortex and predictor, and the input of the step.
+    """What a rule carries from step to step: cortical state, traces of cortex and predictor, input, and noise.
 
-    The input is carried where the predictor reads it, because a prediction is judged one step after it was made.
+    The input is carried where the predictor reads it, because a prediction is judged one step after it was made; the
+    state of the random numbers where the rule draws some.
     """
 
     s: State
     cortical_trace: PyTree
     predictor_trace: PyTree
     x: Float[Array, "inputs batch"] | tuple[()] = ()
+    noise: Noise = ()
 
 
-def init(trace: Trace, credit: OnlineCredit, circuit: Circuit, weights: Weights, n_trials: int) -> OnlineState:
+class StepKeys(NamedTuple):
+    """Keys of one step, for the trace and for the credit."""
+
+    trace: Key[Array, ""]
+    credit: Key[Array, ""]
+
+
+def draw(noise: Int[Array, " words"]) -> tuple[Int[Array, " words"], StepKeys]:
+    """The keys of the next step."""
+    # Kept as plain numbers, which can be stored and resumed like any others.
+    later, now = jax.random.split(jax.random.wrap_key_data(noise))
+    return jax.random.key_data(later), StepKeys(*jax.random.split(now))
+
+
+def rerouting(credit: Credit, weights: Weights, noise: Noise, n_steps: int) -> Reroute | None:
+    """How errors of a whole trial reach the cortex, with the noise that a step-wise run would draw."""
+    if not isinstance(credit, protocol.Rerouting):
+        return None
+    if isinstance(noise, tuple):
+        return jax.vmap(partial(credit.reroute, weights, key=None))
+    _, keys = jax.lax.scan(lambda noise, _: draw(noise), begin(noise)[0], None, length=n_steps)
+    return lambda errors, output_errors: jax.vmap(partial(credit.reroute, weights))(errors, output_errors, keys.credit)
+
+
+def begin(noise: Int[Array, " words"]) -> tuple[Int[Array, " words"], Key[Array, ""]]:
+    """The random numbers of the steps, and a key for what precedes them."""
+    later, keys = draw(noise)
+    return later, keys.trace
+
+
+def init(
+    trace: Trace,
+    credit: Credit,
+    circuit: Circuit,
+    weights: Weights,
+    n_trials: int,
+    noise: Noise,
+) -> OnlineState:
     """State before the first step of a batch of trials."""
     cortex, dtype = circuit.cortex, weights.cortex.b.dtype
+    noise, key = ((), None) if isinstance(noise, tuple) else begin(noise)
     predictor_trace: PyTree = ()
     if credit.predicting:
         predictor_trace = td.no_trace(circuit.predictor(), weights.cerebellum, n_trials, cortical.n_state(cortex))
     reads_input = credit.predicting and circuit.predictor().reads_input
     return OnlineState(
         s=cortical.initial_state(cortex, weights.cortex, (n_trials,), dtype),
-        cortical_trace=trace.init(cortex, weights.cortex, n_trials, dtype),
+        cortical_trace=trace.init(cortex, weights.cortex, n_trials, dtype, key),
         predictor_trace=predictor_trace,
         x=jnp.zeros((cortex.n_inputs, n_trials), dtype) if reads_input else (),
+        noise=noise,
     )
 
 
 def step(
-    trace: Trace, credit: OnlineCredit, circuit: Circuit, weights: Weights, state: OnlineState, moment: Moment
+    trace: Trace, credit: Credit, circuit: Circuit, weights: Weights, state: OnlineState, moment: Moment
 ) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
     """The state after a step, the step's share of the gradient, its loss (mean over trials), and yₜ."""
     cortex, s_tm1 = circuit.cortex, state.s
+    noise, keys = (state.noise, None) if isinstance(state.noise, tuple) else draw(state.noise)
     a_t = cortical.activation(cortex, weights.cortex, s_tm1, moment.x_t)
     s_t = cortex.combine(s_tm1, cortical.split(cortex, a_t))
-    loss, y_t, error_t, readout_share = immediate_error(circuit, weights, s_t, moment)
-    credit_t = _step_credit(credit, circuit, weights, s_t, error_t, moment)
-    now = CorticalStep(s_tm1, a_t, moment.x_t)
+    reroute = None
+    if isinstance(credit, protocol.Rerouting):
+        reroute = partial(credit.reroute, weights, key=keys and keys.credit)
+    told = immediate_error(circuit, weights, s_t, moment, reroute)
+    credit_t = _step_credit(credit, circuit, weights, s_t, told.error_t, moment)
+    now = CorticalStep(s_tm1, a_t, moment.x_t, keys and keys.trace)
     cortical_trace, cortical_share = trace.step(cortex, weights.cortex, state.cortical_trace, now, credit_t)
     predictor_trace, theta_share = _predictor_step(
         credit, circuit, weights, state, now, s_t, credit_t.bootstrap_t, moment.left_t
     )
-    gradient = Weights(cortical_share, readout_share, theta_share)
-    gradient = circuit.regularized_gradient(gradient, weights, moment.left_t)
+    gradient = whole_gradient(
+        credit, circuit, weights, Weights(cortical_share, told.readout_gradient, theta_share), moment.left_t
+    )
     x_t = () if isinstance(state.x, tuple) else moment.x_t
-    return OnlineState(s_t, cortical_trace, predictor_trace, x_t), gradient, loss, y_t
+    return OnlineState(s_t, cortical_trace, predictor_trace, x_t, noise), gradient, told.loss, told.y_t
+
+
+def whole_gradient(
+    credit: Credit, circuit: Circuit, weights: Weights, gradient: Weights, left_t: Int[Array, "*time batch"]
+) -> Weights:
+    """The gradient with the cost of weights, and that of the feedback weights, docs/theory.md (22)."""
+    if weights.feedback is None:
+        return circuit.regularized_gradient(gradient, weights, left_t)
+    gradient = circuit.regularized_gradient(gradient._replace(feedback=gradient.readout.w.T), weights, left_t)
+    if learns_feedback(credit):
+        return gradient
+    return gradient._replace(feedback=jnp.zeros_like(weights.feedback))
+
+
+def learns_feedback(credit: Credit) -> bool:
+    """Whether the feedback weights follow the readout's."""
+    return getattr(credit, "learned", False)
 
 
 def learn(
-    trace: Trace, credit: OnlineCredit, circuit: Circuit, weights: Weights, trials: Trials
+    trace: Trace,
+    credit: Credit,
+    circuit: Circuit,
+    weights: Weights,
+    trials: Trials,
+    noise: Noise,
 ) -> tuple[Weights, Outcome]:
     """The sum of the shares of all steps, weights held, and how the trials went."""
 
@@ -81,13 +152,13 @@ def learn(
         return (state, jax.tree.map(jnp.add, total, gradient)), (loss, y_t)
 
     nothing = jax.tree.map(jnp.zeros_like, weights)
-    carry = (init(trace, credit, circuit, weights, trials.n_trials), nothing)
+    carry = (init(trace, credit, circuit, weights, trials.n_trials, noise), nothing)
     (_, gradient), (losses, outputs) = jax.lax.scan(advance, carry, moments(trials))
     return gradient, online_outcome(circuit, trials, losses, outputs)
 
 
 def _step_credit(
-    credit: OnlineCredit,
+    credit: Credit,
     circuit: Circuit,
     weights: Weights,
     s_t: State,
@@ -99,11 +170,15 @@ def _step_credit(
     if credit.predicting:
         predicted_t = circuit.predict(weights.cerebellum, s_t, moment.x_t)
         prediction_t = jax.tree.map(lambda g: jnp.where(moment.left_t > 0, g, 0), predicted_t)
-    return credit.now(error_t, prediction_t)
+    credit_t = protocol.now(credit, error_t, prediction_t)
+    if credit.scope != "reward":
+        return credit_t
+    losses = partial(trial_losses, circuit, weights, moment=moment)
+    return credit_t._replace(excess=lambda other: losses(s_t=other) - losses(s_t=s_t))
 
 
 def _predictor_step(
-    credit: OnlineCredit,
+    credit: Credit,
     circuit: Circuit,
     weights: Weights,
     state: OnlineState,
@@ -114,7 +189,7 @@ def _predictor_step(
 ) -> tuple[PyTree, PyTree]:
     """eₜ, and the share −δₜ₋₁ eₜ₋₁ of the gradient; both terms of δ use the present θ."""
     theta, trace_tm1 = weights.cerebellum, state.predictor_trace
-    if not credit.predicting:
+    if not isinstance(credit, protocol.Predicting):
         return trace_tm1, jax.tree.map(jnp.zeros_like, theta)
     cortex, predictor = circuit.cortex, circuit.predictor()
     x_tm1 = now.x_t if isinstance(state.x, tuple) else state.x  # a predictor that reads no input ignores it

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from neuro_bpl import cerebellum, circuit, cortex, credit, optimizers, readout, regularization, traces
+from neuro_bpl import cerebellum, circuit, cortex, credit, feedback, optimizers, readout, regularization, traces
 from neuro_bpl import initial_state as initial
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.parameters import flatten, refusal, to_dict
@@ -31,14 +31,24 @@ KNOWN: dict[str, type] = {
         cerebellum.LinearPredictor,
         cerebellum.GranularPredictor,
         initial.InitialState,
+        feedback.FeedbackPathway,
         regularization.Regularization,
         optimizers.Optimizers,
         optimizers.Optimizer,
         traces.Immediate,
         traces.Leaky,
+        traces.Diagonal,
+        traces.Full,
+        traces.RankOne,
+        traces.Kronecker,
+        traces.Perturbed,
         credit.ImmediateError,
         credit.Exact,
         credit.Predicted,
+        credit.Feedback,
+        credit.NoError,
+        credit.RandomError,
+        credit.Reward,
     )
 }
 

@@ -4,6 +4,7 @@ Quantities of learning are recorded at every update. Quantities of the circuit a
 batch, with weights held: at every evaluation, or (large ones) at every snapshot.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,10 +15,13 @@ from jaxtyping import Array, Float, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl import episode, metrics, td
+from neuro_bpl.algorithms import bptt
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.episode import Episode, StateInTime, cortical_gradient
+from neuro_bpl.cortex import CorticalWeights
+from neuro_bpl.credit import protocol
+from neuro_bpl.episode import Episode, StateInTime
 from neuro_bpl.parameters import nearest, refusal
-from neuro_bpl.rules import LearningRule, bptt
+from neuro_bpl.rules import LearningRule
 from neuro_bpl.trials import Trials
 
 UPDATE, EVALUATION, SNAPSHOT = "every update", "every evaluation", "every snapshot"
@@ -41,7 +45,7 @@ class Quantity(NamedTuple):
     """A recordable quantity.
 
     Its group in the run, its dims beside `seed`, unit (`{loss}` stands for the unit of the loss), name in words and
-    cadence; what computes it on the probe batch; and what it needs of the rule's credit, beginning with `predicting`.
+    cadence; what computes it on the probe batch; and what it needs of the rule's credit or trace.
     """
 
     group: str
@@ -96,15 +100,18 @@ def _td_error_size(probe: Probe) -> Float[Array, " time"]:
 
 def _weight_alignment(probe: Probe) -> Float[Array, ""]:
     """Cosine of the rule's gradient of the cortical weights with BPTT's; NaN where one of them is zero."""
+    own, exact = (jax.tree.leaves(_cortical_gradient(probe, rule)._replace(s_0=None)) for rule in (probe.rule, bptt()))
+    return metrics.cosine(*(jnp.concatenate([leaf.ravel() for leaf in leaves]) for leaves in (own, exact)))
 
-    def gradient(rule: LearningRule) -> Float[Array, " weight"]:
-        credit = rule.credit.assign(probe.circuit, probe.weights, probe.seen)
-        drives, _ = rule.trace.drives(probe.circuit, probe.weights, probe.seen, credit)
-        return jnp.concatenate(
-            [leaf.ravel() for leaf in jax.tree.leaves(cortical_gradient(probe.circuit.cortex, drives, probe.seen))]
-        )
 
-    return metrics.cosine(gradient(probe.rule), gradient(bptt()))
+def _cortical_gradient(probe: Probe, rule: LearningRule) -> CorticalWeights:
+    """A rule's gradient of the task on the probe batch, at any scale; a rule that draws noise draws the same always."""
+    if rule.credit.scope == "future":
+        said = protocol.assign(rule.credit, probe.circuit, probe.weights, probe.seen)
+        return rule.cortical_gradient(probe.circuit, probe.weights, probe.seen, said)
+    free = dataclasses.replace(probe.circuit.regularization, weights=0.0)
+    circuit = dataclasses.replace(probe.circuit, regularization=free)
+    return rule.gradients(circuit, probe.weights, probe.trials, jax.random.key(0)).cortex
 
 
 def _outputs(probe: Probe) -> Float[Array, "trial time output"]:
@@ -113,7 +120,8 @@ def _outputs(probe: Probe) -> Float[Array, "trial time output"]:
 
 
 def _cortical_trace(probe: Probe) -> Float[Array, "trial time state gate presynaptic"]:
-    traces = probe.rule.trace.eligibility(probe.circuit.cortex, probe.seen)
+    trace: Any = probe.rule.trace
+    traces = trace.eligibility(probe.circuit.cortex, probe.weights.cortex, probe.seen)
     in_time = jnp.moveaxis(traces, (-1, 0), (0, 1))  # (trial, time, component, gate, unit, presynaptic)
     by_unit = in_time.swapaxes(3, 4)
     return by_unit.reshape(*by_unit.shape[:2], -1, *by_unit.shape[4:])
@@ -237,6 +245,7 @@ QUANTITIES: dict[str, Quantity] = {
         "cortical eligibility trace of a unit's synapses from inputs, rates and bias",
         SNAPSHOT,
         _cortical_trace,
+        ("eligibility",),
     ),
     "predictor_trace": Quantity(
         "activity",
@@ -282,7 +291,7 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
                 "record",
                 name,
                 ", ".join(known for known in QUANTITIES if has(rule, known)),
-                f"{rule.name} does not learn from a prediction of the future gradient, or not from TD errors",
+                f"{rule.name} has none: it needs {' and '.join(QUANTITIES[name].needs)}",
                 'record=["true_gradient"], or train with bp_lambda()',
             )
         if name == "granule_rates" and not hasattr(circuit.predictor(), "granule"):
@@ -299,7 +308,8 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
 
 def has(rule: LearningRule, name: str) -> bool:
     """Whether a rule has what a quantity needs."""
-    return all(getattr(rule.credit, needed, False) is not False for needed in QUANTITIES[name].needs)
+    parts = (rule.credit, rule.trace)
+    return all(any(getattr(part, needed, False) is not False for part in parts) for needed in QUANTITIES[name].needs)
 
 
 def applicable(names: Iterable[str], rule: LearningRule) -> tuple[str, ...]:

@@ -47,12 +47,17 @@ class Regularization:
     ) -> Float[Array, ""]:
         """ℓ + Σₜ ½ρ‖hₜ‖² + ½ω‖W‖², mean over trials."""
         if self.rates:
-            squares = jnp.where(_counts(left_t)[..., None, :], h_t * h_t, 0)
-            loss = loss + 0.5 * self.rates * squares.sum() / h_t.shape[-1]
+            loss = loss + self.rate_cost(h_t, left_t).sum() / h_t.shape[-1]
         if self.weights:
             squares = jnp.stack([(w * w).sum() for w in synapses]).sum()
             loss = loss + 0.5 * self.weights * squares * mean_steps(left_t).astype(loss.dtype)
         return loss
+
+    def rate_cost(
+        self, h_t: Float[Array, "*time units batch"], left_t: Int[Array, "*time batch"]
+    ) -> Float[Array, "*time batch"]:
+        """½ρ‖hₜ‖² of each trial."""
+        return 0.5 * self.rates * jnp.where(_counts(left_t)[..., None, :], h_t * h_t, 0).sum(-2)
 
     def add_error(
         self,

@@ -1,7 +1,7 @@
 """Learning rules: Δweights = −η Σₜ creditₜ · traceₜ.
 
-A rule is a pair of a cortical trace and a credit; named algorithms are such pairs. How the predictor learns (forward or
-backward view) and when weights change (per trial or per step) are arguments of the rule.
+A rule is a pair of a cortical trace and a credit; named algorithms (`algorithms`) are such pairs. How the predictor
+learns (forward or backward view) and when weights change (per trial or per step) are arguments of the rule.
 """
 
 from dataclasses import dataclass
@@ -9,25 +9,39 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl import online
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.credit import Credit, Exact, ImmediateError, OnlineCredit, Predicted
-from neuro_bpl.episode import cortical_gradient, play, prediction_gradient
+from neuro_bpl.cortex import CorticalWeights
+from neuro_bpl.credit import (
+    Assignment,
+    Credit,
+    Exact,
+    Feedback,
+    ImmediateError,
+    NoError,
+    Predicted,
+    RandomError,
+    Reward,
+    protocol,
+)
+from neuro_bpl.credit.protocol import is_stochastic
+from neuro_bpl.episode import Episode, cortical_gradient, play, prediction_gradient
+from neuro_bpl.legality import check_pair, check_view, no_key
 from neuro_bpl.metrics import Outcome, accuracy
 from neuro_bpl.moment import Moment
-from neuro_bpl.online import OnlineState
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.traces import Immediate, Leaky, Trace
+from neuro_bpl.online import Noise, OnlineState, learns_feedback, whole_gradient
+from neuro_bpl.parameters import check, field, is_placeholder, refusal
+from neuro_bpl.traces import Diagonal, Full, Immediate, Kronecker, Leaky, Perturbed, RankOne, Sweeping, Trace
 from neuro_bpl.trials import Trials
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("credit",),
-    meta_fields=("trace", "view", "update"),
+    data_fields=("trace", "credit"),
+    meta_fields=("view", "update"),
 )
 @dataclass(frozen=True)
 class LearningRule:
@@ -35,10 +49,10 @@ class LearningRule:
 
     Parameters
     ----------
-    trace : Immediate or Leaky
-        Cortical eligibility trace.
-    credit : ImmediateError, Exact or Predicted
-        What multiplies it.
+    trace : Trace
+        Cortical eligibility trace: a class of `neuro_bpl.traces`.
+    credit : Credit
+        What multiplies it: a class of `neuro_bpl.credit`.
     view : "forward" or "backward"
         How the predictor's update is computed: from λ-targets when the trial is over, or from TD errors and traces as
         it runs. The two are equal while weights are held.
@@ -58,60 +72,37 @@ class LearningRule:
 
     def __post_init__(self) -> None:
         check(self)
-        if isinstance(self.credit, Exact) and (self.view, self.update) != ("forward", "trial"):
-            raise refusal(
-                "view, update",
-                (self.view, self.update),
-                '"forward", "trial" with an exact future',
-                "the true future gradient is known only when the trial is over",
-                "bptt(), or bp_lambda(view='backward', update='step') to learn while the trial runs",
-            )
-        if isinstance(self.credit, (Exact, Predicted, ImmediateError)):
-            self._check_windows()
-        if self.view == "forward" and self.update == "step":
-            raise refusal(
-                "update",
-                self.update,
-                '"trial" with the forward view',
-                "its targets reach back from the end of the trial",
-                'view="backward", update="step"',
-            )
-
-    def _check_windows(self) -> None:
-        windowed = self.credit.window is not None and self.credit.window > 1
-        cut = isinstance(self.credit, Exact) and self.credit.window is not None
-        if isinstance(self.trace, Leaky) and (windowed or cut):
-            raise refusal(
-                "trace",
-                self.trace,
-                f"Immediate() with windows of {self.credit.window} steps",
-                "the leaky trace carries the leak path across the window's end, and inside the window that path would "
-                "be counted twice: by the trace and by backpropagation",
-                "LearningRule(Immediate(), credit), or LearningRule(Leaky(), credit) with a credit without windows",
-            )
-        if self.view == "backward" and windowed:
-            raise refusal(
-                "view",
-                self.view,
-                '"forward" with windows of several steps',
-                "n-step targets are known at a window's end, not as the trial runs",
-                f"dni({self.credit.window})",
-            )
+        if is_placeholder(self.trace) or is_placeholder(self.credit):
+            return
+        check_pair(self.trace, self.credit)
+        check_view(self.trace, self.credit, self.view, self.update)
 
     @property
     def name(self) -> str:
         """Name of the algorithm, such as "BP(1)"."""
-        name = _credit_name(self.credit)
-        name += " leaky" if isinstance(self.trace, Leaky) else ""
-        name += " backward" if self.view == "backward" else ""
+        name = _pair_name(self.trace, self.credit)
+        name += " backward" if self.view == "backward" and isinstance(self.trace, Sweeping) else ""
         return name + (" step-wise" if self.update == "step" else "")
 
-    def gradients(self, circuit: Circuit, weights: Weights, trials: Trials) -> Weights:
-        """Gradient of the mean-over-trials loss for cortex, readout and predictor, weights held during the trial.
+    @property
+    def stochastic(self) -> bool:
+        """Whether it draws random numbers, so that `gradients` needs a key."""
+        return is_stochastic(self.trace) or is_stochastic(self.credit)
+
+    @property
+    def reads_feedback(self) -> bool:
+        """Whether it needs the circuit's feedback pathway."""
+        return getattr(self.credit, "reads_feedback", False)
+
+    def gradients(
+        self, circuit: Circuit, weights: Weights, trials: Trials, key: Key[Array, ""] | None = None
+    ) -> Weights:
+        """Gradient of the mean-over-trials loss for every part of the circuit, weights held during the trial.
 
         The one door through which rules are compared: with each other, with BPTT, with other implementations. The
-        predictor's part is minus its update direction; it is zero where the rule does not use a predictor. The initial
-        state has a gradient whether or not it learns; one that does not is held by the optimisers.
+        predictor's part is minus its update direction; it is zero where the rule does not use a predictor, and so is
+        that of feedback weights that do not learn. The initial state has a gradient whether or not it learns; one that
+        does not is held by the optimisers.
 
         Parameters
         ----------
@@ -121,6 +112,8 @@ class LearningRule:
             Its weights.
         trials : Trials
             A batch of trials, inputs `(batch, time, inputs)`.
+        key : JAX key, optional
+            Needed by rules that draw random numbers (`stochastic`); the others do not read it.
 
         Returns
         -------
@@ -130,35 +123,63 @@ class LearningRule:
         Raises
         ------
         ValueError
-            If the trials do not fit the circuit, hold NaN, or the rule needs a predictor that the circuit lacks.
+            If the trials do not fit the circuit, hold NaN, or the rule needs a predictor, a feedback pathway or a key
+            that is not there.
         """
-        return self.learn(circuit, weights, trials)[0]
+        return self.learn(circuit, weights, trials, key)[0]
 
-    def learn(self, circuit: Circuit, weights: Weights, trials: Trials) -> tuple[Weights, Outcome]:
+    def learn(
+        self, circuit: Circuit, weights: Weights, trials: Trials, key: Key[Array, ""] | None = None
+    ) -> tuple[Weights, Outcome]:
         """`gradients`, and how the trials went."""
         circuit.check(trials)
         circuit.check_weights(weights)
+        self.check_circuit(circuit)
         if self.view == "backward":
-            return online.learn(self.trace, self._online(), circuit, weights, trials)
-        return self._forward(circuit, weights, trials)
+            return online.learn(self.trace, self.credit, circuit, weights, trials, self._noise(key))
+        return self._forward(circuit, weights, trials, self._noise(key))
 
-    def _forward(self, circuit: Circuit, weights: Weights, trials: Trials) -> tuple[Weights, Outcome]:
-        episode = play(circuit, weights, trials, self.credit.predicting)
-        credit = self.credit.assign(circuit, weights, episode)
-        drives, credit_0 = self.trace.drives(circuit, weights, episode, credit)
-        s_0 = cortical.initial_state_gradient(weights.cortex, credit_0)
-        cortex = cortical_gradient(circuit.cortex, drives, episode)._replace(s_0=s_0)
+    def check_circuit(self, circuit: Circuit) -> None:
+        """Refuse a circuit that lacks what the rule reads (`ValueError`)."""
+        if self.credit.predicting:
+            circuit.predictor()
+        if self.reads_feedback:
+            circuit.check_feedback()
+
+    def _noise(self, key: Key[Array, ""] | None) -> Noise:
+        if not self.stochastic:
+            return ()
+        if not isinstance(key, jax.Array):
+            raise no_key(self.name, key)
+        return jax.random.key_data(key)
+
+    def _forward(self, circuit: Circuit, weights: Weights, trials: Trials, noise: Noise) -> tuple[Weights, Outcome]:
+        reroute = online.rerouting(self.credit, weights, noise, trials.n_steps)
+        episode = play(circuit, weights, trials, self.credit.predicting, reroute)
+        credit = protocol.assign(self.credit, circuit, weights, episode)
+        cortex = self.cortical_gradient(circuit, weights, episode, credit)
         if credit.prediction_errors is None:
             theta = jax.tree.map(jnp.zeros_like, weights.cerebellum)
         else:
             theta = prediction_gradient(circuit, weights.cerebellum, episode, credit.prediction_errors)
         gradient = Weights(cortex, episode.readout_gradient, theta)
-        gradient = circuit.regularized_gradient(gradient, weights, episode.steps_left)
+        gradient = whole_gradient(self.credit, circuit, weights, gradient, episode.steps_left)
         return gradient, Outcome(episode.loss, accuracy(circuit.readout, episode.outputs, trials))
 
-    def init(self, circuit: Circuit, weights: Weights, n_trials: int) -> OnlineState:
-        """State before the first step of a batch of trials."""
-        return online.init(self.trace, self._online(), circuit, weights, n_trials)
+    def cortical_gradient(
+        self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
+    ) -> CorticalWeights:
+        """Gradient of the cortical weights from credit over a whole trial, swept backwards in time."""
+        if not isinstance(self.trace, Sweeping):
+            raise TypeError(f"{self.trace} is carried forward in time")
+        drives, credit_0 = self.trace.drives(circuit, weights, episode, credit)
+        s_0 = cortical.initial_state_gradient(weights.cortex, credit_0)
+        return cortical_gradient(circuit.cortex, drives, episode)._replace(s_0=s_0)
+
+    def init(self, circuit: Circuit, weights: Weights, n_trials: int, key: Key[Array, ""] | None = None) -> OnlineState:
+        """State before the first step of a batch of trials; `key` as in `gradients`."""
+        self._check_online()
+        return online.init(self.trace, self.credit, circuit, weights, n_trials, self._noise(key))
 
     def step(
         self, circuit: Circuit, weights: Weights, state: OnlineState, moment: Moment
@@ -170,18 +191,42 @@ class LearningRule:
         state, gradient, loss, outputs
             The state after the step, the step's share of the gradient, its loss (mean over trials), and yₜ.
         """
-        return online.step(self.trace, self._online(), circuit, weights, state, moment)
+        return online.step(self.trace, self.credit, circuit, weights, state, moment)
 
-    def _online(self) -> OnlineCredit:
-        if isinstance(self.credit, OnlineCredit):
-            return self.credit
-        raise refusal(
-            "credit",
-            self.credit,
-            "ImmediateError() or Predicted(...) for one step at a time",
-            "the true future gradient is known only when the trial is over",
-            'bp_lambda(view="backward")',
-        )
+    def _check_online(self) -> None:
+        if self.credit.scope == "future" and not self.credit.predicting:
+            raise refusal(
+                "credit",
+                self.credit,
+                "ImmediateError() or Predicted(...) for one step at a time",
+                "the true future gradient is known only when the trial is over",
+                'bp_lambda(view="backward")',
+            )
+
+
+NAMES = {
+    (Full, ImmediateError): "RTRL",
+    (Diagonal, ImmediateError): "SnAp-1",
+    (RankOne, ImmediateError): "UORO",
+    (Kronecker, ImmediateError): "KF-RTRL",
+    (Leaky, ImmediateError): "e-prop",
+    (Leaky, Feedback): "RFLO",
+    (Immediate, Feedback): "feedback alignment",
+    (Immediate, NoError): "output only",
+    (Immediate, RandomError): "random gradient",
+    (Perturbed, Reward): "node perturbation",
+}
+
+
+def _pair_name(trace: Trace, credit: Credit) -> str:
+    """The name that a pair has in the literature, or the names of both parts."""
+    name = NAMES.get((type(trace), type(credit)))
+    if name is None:
+        credited = _credit_name(credit)
+        name = credited if isinstance(trace, Immediate) else f"{credited} {type(trace).__name__.lower()}"
+    if isinstance(trace, Full) and trace.reach is not None:
+        name = name.replace("RTRL", f"SnAp-{trace.reach}").replace("full", f"SnAp-{trace.reach}")
+    return name + (" (learned)" if learns_feedback(credit) else "")
 
 
 def _credit_name(credit: Credit) -> str:
@@ -196,51 +241,10 @@ def _credit_name(credit: Credit) -> str:
             return f"SG({n})"
         case ImmediateError():
             return "immediate error"
+        case Feedback():
+            return "feedback"
+        case NoError():
+            return "no error"
+        case RandomError():
+            return "random error"
     return type(credit).__name__
-
-
-def bptt() -> LearningRule:
-    """Backpropagation through time: the exact gradient (Werbos 1990, Proc IEEE 78:1550)."""
-    return LearningRule(Immediate(), Exact())
-
-
-def tbptt(window: int) -> LearningRule:
-    """Truncated BPTT: no gradient across windows of n steps, the last of which ends with the trial.
-
-    TBPTT(1) learns from the immediate error alone (Williams & Peng 1990, Neural Comput 2:490).
-    """
-    return LearningRule(Immediate(), Exact(window))
-
-
-def dni(window: int = 1, discount: float = 1.0, kappa: float = 1.0) -> LearningRule:
-    """n-step synthetic gradients (Jaderberg et al. 2017, ICML): TBPTT(n) plus κ ĝ at the end of each window."""
-    return LearningRule(Immediate(), Predicted(0.0, discount, kappa, window))
-
-
-def bp_lambda(
-    lambda_: float = 1.0,
-    discount: float = 1.0,
-    kappa: float = 1.0,
-    *,
-    trace: Trace | None = None,
-    view: str = "forward",
-    update: str = "trial",
-) -> LearningRule:
-    """BP(λ): the cortex learns from κ ĝₜ, the cerebellum from λ-weighted targets (Pemberton & Ponte Costa 2024, TMLR).
-
-    Parameters
-    ----------
-    lambda_, discount, kappa : float
-        λ and γ in [0, 1], κ ≥ 0 (0: the predictor learns but is not applied).
-    trace : Immediate or Leaky, optional
-        Cortical eligibility trace; Immediate by default.
-    view, update : str
-        "forward" and "trial" (default), "backward" and "trial", or "backward" and "step".
-
-    Examples
-    --------
-    >>> import neuro_bpl as nb
-    >>> nb.bp_lambda(0.5).name
-    'BP(0.5)'
-    """
-    return LearningRule(Immediate() if trace is None else trace, Predicted(lambda_, discount, kappa), view, update)

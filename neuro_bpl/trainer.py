@@ -92,8 +92,8 @@ class Trainer:
         """Look at everything that can be refused before anything is compiled."""
         experiment = part.first
         circuit, task = experiment.circuit, experiment.task
-        if any(point.rule.credit.predicting for point in part.points):
-            circuit.predictor()
+        for point in part.points:
+            point.rule.check_circuit(circuit)
         _check_stream(experiment)
         _check_weights(experiment)
         keys = jax.tree.map(lambda stream: jnp.tile(stream, len(part.points)), experiment.seeds.keys())
@@ -112,9 +112,9 @@ class Trainer:
         start = None if part.first.weights is None else _tiled(part.first.weights, len(part.points))
         make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size)
         if stored is not None:
-            like = jax.eval_shape(make, self.hyper, self.keys[0], start)
+            like = jax.eval_shape(make, self.hyper, (self.keys[0], self.keys[2]), start)
             return checkpoint.unpack(stored.checkpoint, like), int(stored.attrs["updates"])
-        learners = make(self.hyper, self.keys[0], start)
+        learners = make(self.hyper, (self.keys[0], self.keys[2]), start)
         piece = {**results.parameters(part), **self.look(learners, 0)}
         self.check_space(piece, learners)
         self.commit(piece, learners, 0)

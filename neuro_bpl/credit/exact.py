@@ -21,6 +21,7 @@ class Exact:
     window: int | None = field(None, "steps of a window (None: the whole trial)", low=1)
 
     predicting = False
+    scope = "future"
 
     def __post_init__(self) -> None:
         check(self)

@@ -40,6 +40,7 @@ class Predicted:
     window: int = field(1, "steps of a window", low=1)
 
     predicting = True
+    scope = "future"
 
     def __post_init__(self) -> None:
         check(self)

@@ -1,4 +1,4 @@
-"""Traces of one number for each synapse and state component of its unit: what element-wise cells carry themselves."""
+"""Traces of one number for each synapse and state component of its unit, as element-wise cells can carry themselves."""
 
 from typing import NamedTuple
 
@@ -6,52 +6,57 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuro_bpl import cortex as cortical
-from neuro_bpl.cortex import Cortex, CorticalWeights, State
-from neuro_bpl.episode import Episode
-from neuro_bpl.traces.protocol import CorticalStep
+from neuro_bpl.cortex import Cortex, CorticalWeights
+from neuro_bpl.traces.protocol import CorticalStep, n_sources
+
+Kept = Float[Array, "component component units batch"]
 
 
-class LeakyTrace(NamedTuple):
-    """ε of the synapses and biases, for presynaptic inputs, rates and 1, and of the initial state, where there is one.
+class SynapticTrace(NamedTuple):
+    """ε of the synapses and biases, for their sources [x; h; 1], and of the initial state, where there is one.
 
-    Cells are element-wise, so that ε is one number for each pair of a unit's state component with one of its synapses,
-    or with one of the components of its own initial state.
+    One number for each pair of a unit's state component with one of its synapses, or with one of the components of its
+    own initial state.
     """
 
     synapses: Float[Array, "component gate units pre batch"]
     s_0: Float[Array, "component initial units batch"] | None
 
 
-def no_trace(cortex: Cortex, episode: Episode) -> LeakyTrace:
-    """ε₀ = 0 for synapses and biases of every trial of an episode."""
-    n_pre, n_trials = cortex.n_inputs + cortex.n_units + 1, episode.inputs.shape[-1]
-    shape = (cortex.n_components, cortex.n_gates, cortex.n_units, n_pre, n_trials)
-    return LeakyTrace(jnp.zeros(shape, episode.inputs.dtype), None)
+def init(cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype) -> SynapticTrace:
+    """ε₀ = 0 for synapses and biases, ε₀ = I for s₀."""
+    k, units = cortex.n_components, cortex.n_units
+    synapses = jnp.zeros((k, cortex.n_gates, units, n_sources(cortex), n_trials), dtype)
+    if weights.s_0 is None:
+        return SynapticTrace(synapses, None)
+    identity = jnp.eye(k, dtype=dtype)[:, :, None, None]
+    return SynapticTrace(synapses, jnp.broadcast_to(identity, (k, k, units, n_trials)))
 
 
-def recurrent_signal(
-    cortex: Cortex,
-    weights: CorticalWeights,
-    s_tm1: State,
-    a_t: Float[Array, "drives *batch"],
-    signal_t: State,
-) -> Float[Array, "units *batch"]:
-    """Signal · Rₜ: its pull through the recurrent weights alone, onto the rates before."""
-    _, drives = cortical.pull_gates(cortex, s_tm1, a_t, signal_t)
-    return cortical.pull_recurrent(cortex, weights, drives)
+def immediate(cortex: Cortex, now: CorticalStep) -> Float[Array, "component gate units pre batch"]:
+    """∂sₜ/∂W|_{sₜ₋₁} = ∂sₜ/∂uₜ ⊗ [xₜ; hₜ₋₁; 1]."""
+    slopes = jnp.stack([jnp.stack(by_gate) for by_gate in cortical.local_slopes(cortex, now.s_tm1, now.a_t).drive])
+    return jnp.einsum("cgub,pb->cgupb", slopes, now.sources())
 
 
-def decay(cortex: Cortex, trace: LeakyTrace, now: CorticalStep) -> LeakyTrace:
-    """εₜ = Dₜ εₜ₋₁ + ∂sₜ/∂uₜ ⊗ [xₜ; hₜ₋₁; 1], and εₜ = Dₜ εₜ₋₁ for s₀; D and ∂s/∂u are one number a unit."""
-    one = jnp.ones_like(now.s_tm1[0])
-    unit_vectors = [
-        tuple(one if k == component else jnp.zeros_like(one) for k in range(cortex.n_components))
-        for component in range(cortex.n_components)
-    ]
-    pulled = [cortical.pull_gates(cortex, now.s_tm1, now.a_t, vector) for vector in unit_vectors]
-    direct = jnp.stack([jnp.stack(d) for d, _ in pulled])
-    slopes = jnp.stack([jnp.stack(d) for _, d in pulled])
-    pre = jnp.concatenate([now.x_t, now.s_tm1[0], one[:1]])
-    kept = jnp.einsum("cdub,dgupb->cgupb", direct, trace.synapses)
-    s_0 = None if trace.s_0 is None else jnp.einsum("cdub,diub->ciub", direct, trace.s_0)
-    return LeakyTrace(kept + jnp.einsum("cgub,pb->cgupb", slopes, pre), s_0)
+def advance(cortex: Cortex, trace: SynapticTrace, now: CorticalStep, kept: Kept) -> SynapticTrace:
+    """εₜ = K εₜ₋₁ + ∂sₜ/∂W|_{sₜ₋₁}, and εₜ = K εₜ₋₁ for s₀, with the part K of J that a unit keeps for itself."""
+    synapses = jnp.einsum("cdub,dgupb->cgupb", kept, trace.synapses) + immediate(cortex, now)
+    s_0 = None if trace.s_0 is None else jnp.einsum("cdub,diub->ciub", kept, trace.s_0)
+    return SynapticTrace(synapses, s_0)
+
+
+def share(
+    cortex: Cortex, weights: CorticalWeights, error_t: Float[Array, "units batch"], trace: SynapticTrace
+) -> CorticalWeights:
+    """lₜ εₜ, summed over trials."""
+    gradient = cortical.as_weights(cortex, jnp.einsum("ub,gupb->gup", error_t, trace.synapses[0]))
+    if trace.s_0 is None:
+        return gradient
+    credit_0 = tuple(error_t * component for component in trace.s_0[0])
+    return gradient._replace(s_0=cortical.initial_state_gradient(weights, credit_0))
+
+
+def direct(cortex: Cortex, now: CorticalStep) -> Kept:
+    """D: the cell's own path, one number for each unit and pair of its components."""
+    return jnp.stack([jnp.stack(d) for d in cortical.local_slopes(cortex, now.s_tm1, now.a_t).direct])

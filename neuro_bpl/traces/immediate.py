@@ -1,6 +1,7 @@
 """The immediate trace: only the present step is eligible."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,22 +16,26 @@ from neuro_bpl.traces import elementwise
 from neuro_bpl.traces.protocol import CorticalStep, GatesInTime, TraceInTime, steps
 
 
+@jax.tree_util.register_static
 @dataclass(frozen=True)
 class Immediate:
     """∂sₜ/∂W|_{sₜ₋₁ held}: only the present step is eligible, docs/theory.md (4)."""
+
+    paths = "none"
 
     def drives(
         self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
     ) -> tuple[GatesInTime, State]:
         """(lₜ + Fₜ) ∂sₜ/∂uₜ, and (l₁ + F₁) J₁ on s₀."""
         path = episode.trajectory
-        signal = add_error(episode.errors, credit.future)
+        nothing = (jnp.zeros_like(episode.errors[..., :1]),) * circuit.cortex.n_components
+        signal = add_error(episode.errors, nothing if credit.future is None else credit.future)
         pull = jax.vmap(lambda s_tm1, a_t, c_t: cortical.pull_gates(circuit.cortex, s_tm1, a_t, c_t)[1])
         first = jax.tree.map(lambda in_time: in_time[0], (path.s_tm1, path.a_t, signal))
         return pull(path.s_tm1, path.a_t, signal), cortical.pull_state(circuit.cortex, weights.cortex, *first)
 
     def init(
-        self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype
+        self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any
     ) -> Bool[Array, ""] | tuple[()]:
         """Nothing to remember; whether the first step is still to come, where the weights hold an s₀."""
         return () if weights.s_0 is None else jnp.array(True)
@@ -53,7 +58,6 @@ class Immediate:
         credit_0 = tuple(jnp.where(trace, c, 0) for c in pulled)
         return jnp.array(False), share._replace(s_0=cortical.initial_state_gradient(weights, credit_0))
 
-    def eligibility(self, cortex: Cortex, episode: Episode) -> TraceInTime:
+    def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
         """∂sₜ/∂W|_{sₜ₋₁ held}."""
-        nothing = elementwise.no_trace(cortex, episode)
-        return jax.vmap(lambda now: elementwise.decay(cortex, nothing, now).synapses)(steps(episode))
+        return jax.vmap(lambda now: elementwise.immediate(cortex, now))(steps(episode))

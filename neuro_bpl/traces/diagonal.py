@@ -1,0 +1,82 @@
+"""The diagonal trace: what a synapse does to its own unit, and nothing that comes back through others."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from neuro_bpl import cortex as cortical
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.cortex import Cortex, CorticalWeights, Gates, State
+from neuro_bpl.credit import Assignment, StepCredit
+from neuro_bpl.episode import Episode, add_error
+from neuro_bpl.traces import elementwise
+from neuro_bpl.traces.elementwise import Kept, SynapticTrace
+from neuro_bpl.traces.protocol import CorticalStep, GatesInTime, TraceInTime, steps
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Diagonal:
+    """εₜ = diag(Jₜ) εₜ₋₁ + ∂sₜ/∂W|_{sₜ₋₁}: SnAp-1 (Menick et al. 2021, ICLR), docs/theory.md (24).
+
+    diag(J) holds the entries of J between state components of the same unit: the cell's own path D and the unit's
+    recurrent connection onto itself.
+    """
+
+    paths = "recurrent"
+
+    def drives(
+        self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
+    ) -> tuple[GatesInTime, State]:
+        """fₜ ∂sₜ/∂uₜ with fₜ = lₜ + fₜ₊₁ diag(Jₜ₊₁), which sums to Σ lₜ εₜ without storing ε; f₀ on s₀."""
+        autapses = self_weights(circuit.cortex, weights.cortex)
+
+        def sweep(later: State, at_t: tuple) -> tuple[State, Gates]:
+            s_tm1, a_t, error_t = at_t
+            direct, drives = cortical.pull_gates(circuit.cortex, s_tm1, a_t, add_error(error_t, later))
+            own = [autapses[gate][:, None] * drives[gate] for gate in autapses]
+            return add_error(sum(own[1:], start=own[0]), direct), drives
+
+        path = episode.trajectory
+        nothing = jax.tree.map(lambda s: jnp.zeros_like(s[0]), path.s_t)
+        f_0, drives = jax.lax.scan(sweep, nothing, (path.s_tm1, path.a_t, episode.errors), reverse=True)
+        return drives, f_0
+
+    def init(
+        self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any
+    ) -> SynapticTrace:
+        """ε₀ = 0 for synapses and biases, ε₀ = I for s₀."""
+        return elementwise.init(cortex, weights, n_trials, dtype)
+
+    def step(
+        self, cortex: Cortex, weights: CorticalWeights, trace: SynapticTrace, now: CorticalStep, credit: StepCredit
+    ) -> tuple[SynapticTrace, CorticalWeights]:
+        """lₜ εₜ."""
+        trace = elementwise.advance(cortex, trace, now, diagonal(cortex, weights, now))
+        return trace, elementwise.share(cortex, weights, credit.error_t, trace)
+
+    def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
+        """εₜ."""
+
+        def advance(trace: SynapticTrace, now: CorticalStep) -> tuple[SynapticTrace, Array]:
+            trace = elementwise.advance(cortex, trace, now, diagonal(cortex, weights, now))
+            return trace, trace.synapses
+
+        nothing = elementwise.init(cortex, weights, episode.inputs.shape[-1], episode.inputs.dtype)
+        return jax.lax.scan(advance, nothing, steps(episode))[1]
+
+
+def self_weights(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, " units"]]:
+    """Weight of every unit onto itself, by gate."""
+    return {gate: jnp.diagonal(w) for gate, w in cortical.recurrent_blocks(cortex, weights).items()}
+
+
+def diagonal(cortex: Cortex, weights: CorticalWeights, now: CorticalStep) -> Kept:
+    """diag(Jₜ): D, and what a unit's rate does to its own drives."""
+    local = cortical.local_slopes(cortex, now.s_tm1, now.a_t)
+    autapses = self_weights(cortex, weights)
+    own = jnp.stack([sum(w[:, None] * drive[gate] for gate, w in autapses.items()) for drive in local.drive])
+    return elementwise.direct(cortex, now).at[:, 0].add(own)

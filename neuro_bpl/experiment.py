@@ -91,7 +91,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that determines a run; `weights` are those to start from, one network each, or None to draw them."""
+    """All that determines a run.
+
+    `weights` are those to start from, one network each, or None to draw them; `compare` are the rules that watch.
+    """
 
     circuit: Circuit
     task: Task
@@ -101,3 +104,5 @@ class Experiment:
     seeds: Seeds
     record: tuple[str, ...] = ()
     weights: Weights | None = None
+    compare: tuple[LearningRule, ...] = ()
+    compare_draws: int = 1

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from neuro_bpl import recording
 from neuro_bpl.episode import play
 from neuro_bpl.experiment import Experiment
+from neuro_bpl.observers import check_observers, observed
 from neuro_bpl.parameters import nearest, refusal
 from neuro_bpl.provenance import fingerprint
 from neuro_bpl.results import Label, Part
@@ -81,7 +82,16 @@ def _structure(experiment: Experiment) -> tuple:
     numbers = jax.tree.structure((experiment.rule, experiment.optimizers))
     task = jax.tree.structure(experiment.task), fingerprint(experiment.task)
     start = fingerprint(experiment.weights)
-    return experiment.circuit, numbers, task, start, experiment.schedule, experiment.seeds, experiment.record
+    recorded = experiment.record, experiment.compare, experiment.compare_draws
+    return (
+        experiment.circuit,
+        numbers,
+        task,
+        start,
+        experiment.schedule,
+        experiment.seeds,
+        recorded,
+    )
 
 
 def networks_at_once(experiment: Experiment) -> int:
@@ -92,11 +102,9 @@ def networks_at_once(experiment: Experiment) -> int:
     def one() -> PyTree:
         weights = circuit.init(key)
         trials = experiment.task.sample(key, key, schedule.batch_size)
-        carried = (
-            experiment.rule.init(circuit, weights, schedule.batch_size, key)
-            if experiment.rule.view == "backward"
-            else ()
-        )
+        rules = observed(experiment.rule, experiment.compare) if experiment.compare else (experiment.rule,)
+        online = [rule for rule in rules if rule.view == "backward"]
+        carried = [rule.init(circuit, weights, schedule.batch_size, key) for rule in online]
         return weights, (play(circuit, weights, trials, circuit.cerebellum is not None), carried)
 
     weights, episode = jax.eval_shape(one)
@@ -145,6 +153,7 @@ def _point(base: Experiment, paths: Mapping[str, str], values: Sequence[Any], gr
             experiment = replaced(experiment, paths[name].split("."), value)
         names = recording.applicable(experiment.record, experiment.rule)
         checked = recording.check_names(names, experiment.circuit, experiment.rule)
+        check_observers(experiment.circuit, experiment.rule, experiment.compare, experiment.compare_draws)
         return Point(label, dataclasses.replace(experiment, record=checked))
     except ValueError as error:
         return Point(label, None, f"{type(error).__name__}: {error}")

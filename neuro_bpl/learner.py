@@ -17,6 +17,8 @@ from neuro_bpl import optimizers as optimising
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.moment import Moment, moments, online_outcome
+from neuro_bpl.observers import Comparison, observe, observed
+from neuro_bpl.observers import newborn as first_observers
 from neuro_bpl.online import learns_feedback
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.rules import LearningRule
@@ -31,8 +33,8 @@ class Learner(NamedTuple):
     """One network in training.
 
     `diverged_at` is the update of its first non-finite loss (counted from 1), or −1; `level` its place in a curriculum,
-    and `stream` the cortical state and traces that an endless input carries from one update to the next (both () where
-    there is none).
+    `stream` the cortical state and traces that an endless input carries from one update to the next, and `observers`
+    what the rules that watch have for themselves (all () where there is none).
     """
 
     weights: Weights
@@ -40,13 +42,15 @@ class Learner(NamedTuple):
     diverged_at: Int[Array, ""]
     level: PyTree = ()
     stream: PyTree = ()
+    observers: PyTree = ()
 
 
 class Update(NamedTuple):
-    """What one update leaves on record: how the trials went, and ‖ΔW‖ of each part."""
+    """What one update leaves on record: how the trials went, ‖ΔW‖ of each part, and what observers would have done."""
 
     outcome: Outcome
     weight_change: Float[Array, " part"]
+    comparison: Comparison | None = None
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("varying", "shared"), meta_fields=("structure", "varies"))
@@ -88,6 +92,18 @@ class Hyperparameters:
         return jax.tree.unflatten(self.structure, leaves)
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=("rules",), meta_fields=("draws",))
+@dataclass(frozen=True)
+class Watch:
+    """The rules that watch, and how many gradients are drawn of those that are random."""
+
+    rules: tuple[LearningRule, ...] = ()
+    draws: int = 1
+
+
+NOBODY = Watch()
+
+
 @partial(jax.jit, static_argnames=("circuit", "batch_size"))
 def newborn(
     circuit: Circuit,
@@ -96,6 +112,7 @@ def newborn(
     hyper: Hyperparameters,
     keys: tuple[Key[Array, " network"], Key[Array, " network"]],
     weights: Weights | None,
+    watch: Watch = NOBODY,
 ) -> Learner:
     """Every network before its first update, weights drawn from its key or given; the other key is that of noise."""
 
@@ -107,6 +124,7 @@ def newborn(
             jnp.full((), -1, jnp.int32),
             task.first_level() if isinstance(task, Curriculum) else (),
             rule.init(circuit, weights, batch_size, noise_key) if isinstance(task, Streaming) else (),
+            first_observers(circuit, observed(rule, watch.rules), optimizers, weights) if watch.rules else (),
         )
 
     return jax.vmap(one)(hyper.varying, jax.vmap(circuit.init)(keys[0]) if weights is None else weights, keys[1])
@@ -129,9 +147,8 @@ def learn_batch(
     and the last step has a future.
     """
     if rule.update == "trial":
-        gradient, outcome = rule.learn(circuit, learner.weights, trials, key)
-        weights, state = applied(circuit, rule, optimizers, learner.weights, learner.optimizer_state, gradient)
-        return learner._replace(weights=weights, optimizer_state=state), outcome
+        after, outcome, _ = learn_trials(circuit, rule, optimizers, learner, trials, key)
+        return after, outcome
 
     def advance(carry: tuple, moment: Moment) -> tuple[tuple, tuple]:
         weights, optimizer_state, state = carry
@@ -148,6 +165,39 @@ def learn_batch(
     (weights, optimizer_state, online), (losses, outputs) = jax.lax.scan(advance, carry, steps)
     after = learner._replace(weights=weights, optimizer_state=optimizer_state, stream=online if endless else ())
     return after, online_outcome(circuit, trials, losses, outputs)
+
+
+def learn_trials(
+    circuit: Circuit,
+    rule: LearningRule,
+    optimizers: Optimizers,
+    learner: Learner,
+    trials: Trials,
+    key: Key[Array, ""] | None,
+) -> tuple[Learner, Outcome, Weights]:
+    """One update at the end of a batch of trials, and its gradient."""
+    gradient, outcome = rule.learn(circuit, learner.weights, trials, key)
+    weights, state = applied(circuit, rule, optimizers, learner.weights, learner.optimizer_state, gradient)
+    return learner._replace(weights=weights, optimizer_state=state), outcome, gradient
+
+
+def learn_watched(
+    circuit: Circuit,
+    rule: LearningRule,
+    optimizers: Optimizers,
+    learner: Learner,
+    trials: Trials,
+    key: Key[Array, ""],
+    watch: Watch,
+) -> tuple[Learner, Outcome, Comparison]:
+    """`learn_trials`, with every observed rule asked what it would have done."""
+    after, outcome, gradient = learn_trials(circuit, rule, optimizers, learner, trials, key)
+    rules = observed(rule, watch.rules)
+    leader = [other.name for other in rules].index(rule.name), gradient
+    observers, comparison = observe(
+        circuit, rules, optimizers, learner.observers, learner.weights, trials, key, watch.draws, leader
+    )
+    return after._replace(observers=observers), outcome, comparison
 
 
 def applied(
@@ -168,6 +218,7 @@ def run_updates(
     first: Int[Array, ""],
     n_updates: int,
     batch_size: int,
+    watch: Watch = NOBODY,
 ) -> tuple[Learner, Update]:
     """A chunk of updates of all networks; one whose loss is not finite stops learning."""
 
@@ -179,14 +230,20 @@ def run_updates(
         def update(learner: Learner, number: Int[Array, ""]) -> tuple[Learner, Update]:
             keys = jax.random.fold_in(data_key, number), jax.random.fold_in(noise_key, number)
             trials = sample(task, learner.level, *keys, batch_size)
-            key = jax.random.fold_in(keys[1], RULE) if rule.stochastic else None
-            after, outcome = learn_batch(circuit, rule, optimizers, learner, trials, key, isinstance(task, Streaming))
+            key = jax.random.fold_in(keys[1], RULE)
+            comparison = None
+            if watch.rules:
+                after, outcome, comparison = learn_watched(circuit, rule, optimizers, learner, trials, key, watch)
+            else:
+                endless = isinstance(task, Streaming)
+                after, outcome = learn_batch(circuit, rule, optimizers, learner, trials, key, endless)
             if isinstance(task, Curriculum):
                 after = after._replace(level=task.next_level(learner.level, outcome))
             fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
             diverged_at = jnp.where(fails, number.astype(jnp.int32) + 1, learner.diverged_at)
             kept = jax.tree.map(lambda old, new: jnp.where(diverged_at < 0, new, old), learner, after)
-            return kept._replace(diverged_at=diverged_at), Update(outcome, change(learner.weights, kept.weights))
+            made = Update(outcome, change(learner.weights, kept.weights), comparison)
+            return kept._replace(diverged_at=diverged_at), made
 
         return jax.lax.scan(update, learner, first + jnp.arange(n_updates))
 

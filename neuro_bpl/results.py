@@ -18,6 +18,7 @@ from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.learner import PARTS, Hyperparameters, Update
 from neuro_bpl.metrics import Outcome
+from neuro_bpl.observers import GROUPS, Comparison, observed
 from neuro_bpl.parameters import flatten
 from neuro_bpl.provenance import describe
 from neuro_bpl.recording import QUANTITIES, units
@@ -128,6 +129,23 @@ def training(part: Part, first: int, update: Update, diverged_at: np.ndarray) ->
     attrs = {"units": "1", "long_name": "update whose loss was not finite (-1: none)"}
     diverged = xr.DataArray(by_point(part, diverged_at), {"seed": seeds(part)}, ("point", "seed"), attrs=attrs)
     return {"training": xr.Dataset({**variables, "diverged_at": diverged})}
+
+
+def comparison(part: Part, first: int, found: Comparison) -> Piece:
+    """What observed rules would have done at updates `first + 1` and on."""
+    n_updates = np.shape(found.cosine)[1]
+    names = [rule.name for rule in observed(part.first.rule, part.first.compare)]
+    axes = {
+        "update": coordinate("update", np.arange(first + 1, first + n_updates + 1), "number of the update"),
+        "observed": coordinate("observed", names, "rule that is watched or watches"),
+        "with_rule": coordinate("with_rule", names, "rule that it is compared with"),
+        "weight_group": coordinate("weight_group", list(GROUPS), "group of cortical weights"),
+    }
+    variables = {
+        name: quantity(part, name, values, {dim: axes[dim] for dim in QUANTITIES[name].dims})
+        for name, values in found._asdict().items()
+    }
+    return {"comparison": xr.Dataset(variables)}
 
 
 def evaluation(part: Part, update: int, found: Mapping[str, Outcome]) -> Piece:

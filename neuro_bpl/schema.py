@@ -9,7 +9,7 @@ from neuro_bpl.parameters import refusal
 from neuro_bpl.recording import QUANTITIES
 
 REQUIRED = ("parameters", "training", "evaluation", "weights")
-GROUPS = ("parameters", "training", "evaluation", "activity", "gradients", "weights")
+GROUPS = ("parameters", "training", "evaluation", "activity", "gradients", "comparison", "weights")
 EVALUATION = {"loss": ("update", "split"), "accuracy": ("update", "split")}
 
 

@@ -18,6 +18,7 @@ from neuro_bpl import contents, recording, store, writer
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.grid import Grid, Point, label_of, networks_at_once, parts_of, points_of
+from neuro_bpl.observers import check_observers
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import refusal
 from neuro_bpl.provenance import describe
@@ -40,6 +41,8 @@ def sweep(
     optimizers: Optimizers | None = None,
     weights: Weights | None = None,
     record: Sequence[str] = (),
+    compare: Sequence[LearningRule] = (),
+    compare_draws: int = 1,
     n_evaluations: int = 20,
     n_snapshots: int = 1,
     precision: str = "float32",
@@ -60,8 +63,8 @@ def sweep(
         Values of each parameter, such as `{"lambda_": [0, 0.5, 1]}`. A parameter is named by its path
         (``rule.credit.lambda_``, ``optimizers.cortex.learning_rate``, ``circuit.cortex.n_units``), or by the end of the
         path where that is clear. ``"rule": [bptt(), bp_lambda()]`` compares rules, labelled by their names.
-    n_updates, batch_size, seeds, optimizers, weights, record, n_evaluations, n_snapshots, precision, model,
-    progress
+    n_updates, batch_size, seeds, optimizers, weights, record, compare, compare_draws, n_evaluations, n_snapshots,
+    precision, model, progress
         As in `train`. Quantities of a prediction are recorded for the rules that learn from one.
     output, resume, overwrite
         As in `train`. With `resume`, points that are complete are never computed again, those that were stopped go on,
@@ -93,8 +96,18 @@ def sweep(
     schedule = Schedule(n_updates, batch_size, n_evaluations, n_snapshots, precision)
     check_arguments(circuit, task, rule, optimizers, weights, output, resume, overwrite)
     recording.check_names(recording.applicable(record, rule), circuit, rule)
+    check_observers(circuit, rule, compare, compare_draws)
     base = Experiment(
-        circuit, task, rule, optimizers or Optimizers(), schedule, as_seeds(seeds), tuple(record), weights
+        circuit,
+        task,
+        rule,
+        optimizers or Optimizers(),
+        schedule,
+        as_seeds(seeds),
+        tuple(record),
+        weights,
+        tuple(compare),
+        compare_draws,
     )
     points = points_of(base, grid)
     labels = {name: [label_of(value) for value in values] for name, values in grid.items()}

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from neuro_bpl import checkpoint, contents, evaluation, recording, results, writer
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment
-from neuro_bpl.learner import Hyperparameters, Learner, newborn, run_updates, sample
+from neuro_bpl.learner import Hyperparameters, Learner, Watch, newborn, run_updates, sample
 from neuro_bpl.parameters import refusal
 from neuro_bpl.recording import EVALUATION, SNAPSHOT
 from neuro_bpl.results import Part, Piece
@@ -106,11 +106,16 @@ class Trainer:
         words = said(part.labels, part.descriptions())
         return cls(part, name, sink, part.hyperparameters(), keys, probe, held_out, words)
 
+    @property
+    def watch(self) -> Watch:
+        """The rules that watch."""
+        return Watch(self.part.first.compare, self.part.first.compare_draws)
+
     def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
         """Every network at its first update, or where the checkpoint left it, and the updates done."""
         part = self.part
         start = None if part.first.weights is None else _tiled(part.first.weights, len(part.points))
-        make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size)
+        make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size, watch=self.watch)
         if stored is not None:
             like = jax.eval_shape(make, self.hyper, (self.keys[0], self.keys[2]), start)
             return checkpoint.unpack(stored.checkpoint, like), int(stored.attrs["updates"])
@@ -132,9 +137,12 @@ class Trainer:
             first,
             n,
             experiment.schedule.batch_size,
+            self.watch,
         )
         update, diverged_at = jax.device_get((update, learners.diverged_at))
         piece = results.training(self.part, first, update, diverged_at)
+        if update.comparison is not None:
+            piece |= results.comparison(self.part, first, update.comparison)
         self.commit({**piece, **self.look(learners, first + n)}, learners, first + n)
         _report_divergence(self.part, learners, first, raising)
         loss = update.outcome.loss[:, -1]

@@ -9,6 +9,7 @@ import xarray as xr
 from neuro_bpl import contents, recording, results, store, writer
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
+from neuro_bpl.observers import check_observers
 from neuro_bpl.optimizers import OptaxOptimizer, Optimizers
 from neuro_bpl.parameters import expect, refusal
 from neuro_bpl.provenance import describe, differences, origin
@@ -29,6 +30,8 @@ def train(
     optimizers: Optimizers | None = None,
     weights: Weights | None = None,
     record: Sequence[str] = (),
+    compare: Sequence[LearningRule] = (),
+    compare_draws: int = 1,
     n_evaluations: int = 20,
     n_snapshots: int = 1,
     precision: str = "float32",
@@ -58,6 +61,11 @@ def train(
         Weights to start from, one network each along a leading axis; drawn from the seeds by default.
     record : sequence of str
         What to record besides loss, accuracy and weights: names of docs/schema.md.
+    compare : sequence of LearningRule
+        Rules that watch: at every update their gradients are computed on the same trials and weights, compared with
+        BPTT's and with one another, and not applied. Predictors and feedback weights of their own learn along.
+    compare_draws : int
+        Gradients drawn of each rule that is random, for its bias and variance.
     n_evaluations, n_snapshots : int
         Held-out evaluations, and snapshots of weights and activity, after the first one before training. Snapshots are
         taken at evaluations.
@@ -77,7 +85,8 @@ def train(
     Returns
     -------
     xarray.DataTree
-        Groups `parameters`, `training`, `evaluation`, `weights`, and `gradients` and `activity` where asked for.
+        Groups `parameters`, `training`, `evaluation`, `weights`, and `gradients`, `activity` and `comparison` where
+        asked for.
 
     Raises
     ------
@@ -92,6 +101,7 @@ def train(
         seed that diverges is frozen, warned of, and marked in `training.diverged_at`.
     """
     check_arguments(circuit, task, rule, optimizers, weights, output, resume, overwrite)
+    check_observers(circuit, rule, compare, compare_draws)
     experiment = Experiment(
         circuit,
         task,
@@ -101,6 +111,8 @@ def train(
         as_seeds(seeds),
         recording.check_names(record, circuit, rule),
         weights,
+        tuple(compare),
+        compare_draws,
     )
     part = Part((experiment,), ({},))
     if output is None:

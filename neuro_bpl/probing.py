@@ -1,0 +1,155 @@
+"""Probing: quantities of one network on the task's fixed probe batch, with weights held."""
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from neuro_bpl import cortex as cortical
+from neuro_bpl import episode, metrics, td
+from neuro_bpl.algorithms import bptt
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.cortex import CorticalWeights
+from neuro_bpl.credit import protocol
+from neuro_bpl.episode import Episode, StateInTime
+from neuro_bpl.rules import LearningRule
+from neuro_bpl.trials import Trials
+
+
+class Probe(NamedTuple):
+    """One network on the probe batch: what a probed quantity is computed from.
+
+    `exact` is Gₜ, the true future gradient, at the scale of a training batch.
+    """
+
+    circuit: Circuit
+    rule: LearningRule
+    weights: Weights
+    trials: Trials
+    seen: Episode
+    exact: StateInTime
+
+
+def on(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, batch_size: int) -> Probe:
+    """One network, played on the probe batch.
+
+    The predictor has learnt gradients of the mean loss of a training batch, 1/batch_size of those of a trial; errors of
+    the probe batch, whatever its size, are brought to the same scale.
+    """
+    seen = episode.play(circuit, weights, trials, predicting=rule.credit.predicting)
+    seen = seen._replace(errors=seen.errors * (trials.n_trials / batch_size))
+    exact = td.future(circuit, weights, seen, lambda prediction, swept, left: swept)
+    return Probe(circuit, rule, weights, trials, seen, exact)
+
+
+def flat(s: StateInTime) -> Float[Array, "state time batch"]:
+    """Components of the state in one vector."""
+    return jnp.concatenate([jnp.moveaxis(component, 1, 0) for component in s])
+
+
+def predicted(probe: Probe) -> Float[Array, "state time batch"]:
+    """ĝₜ."""
+    predicted, exact = flat(probe.seen.predictions), flat(probe.exact)
+    return jnp.broadcast_to(predicted, exact.shape)
+
+
+def predicted_credit(rule: LearningRule) -> Any:
+    """The credit of a rule that learns from a prediction."""
+    return rule.credit
+
+
+def td_error(probe: Probe) -> Float[Array, "state time batch"]:
+    """δₜ = (lₜ₊₁ + γ ĝₜ₊₁) Jₜ₊₁ − ĝₜ, docs/theory.md (6)."""
+    discount = predicted_credit(probe.rule).discount
+
+    def mix(prediction_t: tuple, swept_t: tuple, left_t: Array) -> tuple:
+        return td.lambda_mix(prediction_t, swept_t, discount, 0.0)
+
+    return flat(td.future(probe.circuit, probe.weights, probe.seen, mix)) - predicted(probe)
+
+
+def lambda_target(probe: Probe) -> Float[Array, "state time batch"]:
+    """G^λₜ, docs/theory.md (5)."""
+    credit = predicted_credit(probe.rule).assign(probe.circuit, probe.weights, probe.seen)
+    return flat(credit.prediction_errors) + predicted(probe)
+
+
+def alignment(probe: Probe) -> Float[Array, " time"]:
+    """Cosine of ĝₜ with Gₜ, mean over the trials where both are non-zero; NaN at steps without any."""
+    return jnp.nanmean(metrics.cosine(predicted(probe), flat(probe.exact)), axis=-1)
+
+
+def td_error_size(probe: Probe) -> Float[Array, " time"]:
+    """‖δₜ‖, root mean square over trials."""
+    return jnp.sqrt((td_error(probe) ** 2).sum(0).mean(-1))
+
+
+def weight_alignment(probe: Probe) -> Float[Array, ""]:
+    """Cosine of the rule's gradient of the cortical weights with BPTT's; NaN where one of them is zero."""
+    own, exact = (jax.tree.leaves(_cortical_gradient(probe, rule)._replace(s_0=None)) for rule in (probe.rule, bptt()))
+    return metrics.cosine(*(jnp.concatenate([leaf.ravel() for leaf in leaves]) for leaves in (own, exact)))
+
+
+def _cortical_gradient(probe: Probe, rule: LearningRule) -> CorticalWeights:
+    """A rule's gradient of the task on the probe batch, at any scale; a rule that draws noise draws the same always."""
+    if rule.credit.scope == "future":
+        said = protocol.assign(rule.credit, probe.circuit, probe.weights, probe.seen)
+        return rule.cortical_gradient(probe.circuit, probe.weights, probe.seen, said)
+    free = dataclasses.replace(probe.circuit.regularization, weights=0.0)
+    circuit = dataclasses.replace(probe.circuit, regularization=free)
+    return rule.gradients(circuit, probe.weights, probe.trials, jax.random.key(0)).cortex
+
+
+def outputs(probe: Probe) -> Float[Array, "trial time output"]:
+    """yₜ at every step."""
+    rates = jnp.moveaxis(probe.seen.trajectory.s_t[0], 1, 0)
+    return probe.circuit.readout.outputs(probe.weights.readout, rates).T
+
+
+def cortical_trace(probe: Probe) -> Float[Array, "trial time state gate presynaptic"]:
+    """The cortical eligibility trace of every synapse."""
+    trace: Any = probe.rule.trace
+    traces = trace.eligibility(probe.circuit.cortex, probe.weights.cortex, probe.seen)
+    in_time = jnp.moveaxis(traces, (-1, 0), (0, 1))  # (trial, time, component, gate, unit, presynaptic)
+    by_unit = in_time.swapaxes(3, 4)
+    return by_unit.reshape(*by_unit.shape[:2], -1, *by_unit.shape[4:])
+
+
+def predictor_trace(probe: Probe) -> Float[Array, "trial time state"]:
+    """‖eₜ‖ over the weights of the predictor, docs/theory.md (9)."""
+    circuit, theta, path = probe.circuit, probe.weights.cerebellum, probe.seen.trajectory
+    predictor, decay = circuit.predictor(), predicted_credit(probe.rule).decay
+
+    def advance(trace_tm1: PyTree, at_t: tuple) -> tuple[PyTree, Float[Array, "trial state"]]:
+        s_tm1, s_t, x_t = at_t
+        jacobians = jax.vmap(partial(cortical.jacobian, circuit.cortex, probe.weights.cortex), -1)(s_tm1, x_t)
+        fibres = circuit.mossy_fibres(s_t, x_t)
+        slopes = jax.vmap(partial(td.predictor_slope, predictor, theta), -1)(fibres)
+        trace = jax.vmap(td.predictor_trace, (0, 0, 0, None))(trace_tm1, jacobians, slopes, decay)
+        squares = [(e**2).sum(tuple(range(2, e.ndim))) for e in trace]
+        return trace, jnp.sqrt(sum(squares, start=jnp.zeros_like(squares[0])))
+
+    n_trials, n_state = probe.trials.n_trials, cortical.n_state(circuit.cortex)
+    nothing = td.no_trace(predictor, theta, n_trials, n_state)
+    return jax.lax.scan(advance, nothing, (path.s_tm1, path.s_t, probe.seen.inputs))[1].swapaxes(0, 1)
+
+
+def granule(probe: Probe) -> Float[Array, "trial time granule"]:
+    """Activity of granule cells."""
+    s = tuple(jnp.moveaxis(component, 1, 0) for component in probe.seen.trajectory.s_t)
+    fibres = probe.circuit.mossy_fibres(s, jnp.moveaxis(probe.seen.inputs, 1, 0))
+    predictor: Any = probe.circuit.predictor()
+    return predictor.granule(probe.weights.cerebellum, fibres).T
+
+
+def rates(probe: Probe) -> Float[Array, "trial time unit"]:
+    """Firing rates."""
+    return flat(probe.seen.trajectory.s_t[:1]).T
+
+
+def cortical_state(probe: Probe) -> Float[Array, "trial time state"]:
+    """All components of the state, rates first."""
+    return flat(probe.seen.trajectory.s_t).T

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl import td
@@ -21,7 +21,7 @@ from neuro_bpl.moment import Moment, immediate_error, moments, online_outcome, t
 from neuro_bpl.traces import CorticalStep, Trace
 from neuro_bpl.trials import Trials
 
-Noise = Int[Array, " words"] | tuple[()]
+Noise = UInt[Array, " words"] | tuple[()]
 
 
 class OnlineState(NamedTuple):
@@ -45,7 +45,7 @@ class StepKeys(NamedTuple):
     credit: Key[Array, ""]
 
 
-def draw(noise: Int[Array, " words"]) -> tuple[Int[Array, " words"], StepKeys]:
+def draw(noise: UInt[Array, " words"]) -> tuple[UInt[Array, " words"], StepKeys]:
     """The keys of the next step."""
     # Kept as plain numbers, which can be stored and resumed like any others.
     later, now = jax.random.split(jax.random.wrap_key_data(noise))
@@ -62,7 +62,7 @@ def rerouting(credit: Credit, weights: Weights, noise: Noise, n_steps: int) -> R
     return lambda errors, output_errors: jax.vmap(partial(credit.reroute, weights))(errors, output_errors, keys.credit)
 
 
-def begin(noise: Int[Array, " words"]) -> tuple[Int[Array, " words"], Key[Array, ""]]:
+def begin(noise: UInt[Array, " words"]) -> tuple[UInt[Array, " words"], Key[Array, ""]]:
     """The random numbers of the steps, and a key for what precedes them."""
     later, keys = draw(noise)
     return later, keys.trace

@@ -1,8 +1,10 @@
 """Tasks: pure functions of random keys to trials."""
 
+from neuro_bpl.tasks.addition import Add
 from neuro_bpl.tasks.digits import SequentialDigits
+from neuro_bpl.tasks.mimic import Mimic
 from neuro_bpl.tasks.protocol import Task
 from neuro_bpl.tasks.stream import Stream
 from neuro_bpl.tasks.target_reaching import TargetReaching
 
-__all__ = ["SequentialDigits", "Stream", "TargetReaching", "Task"]
+__all__ = ["Add", "Mimic", "SequentialDigits", "Stream", "TargetReaching", "Task"]

@@ -78,7 +78,7 @@ def signs(key: Any, like: State) -> State:
     return tuple(jax.random.rademacher(k, c.shape, c.dtype) for k, c in zip(keys, like, strict=True))
 
 
-def length(arrays: tuple[Float[Array, "*features batch"], ...]) -> Float[Array, " batch"]:
+def length(arrays: tuple[Float[Array, "... batch"], ...]) -> Float[Array, " batch"]:
     """Euclidean length of all numbers of a trial."""
     return jnp.sqrt(sum((a * a).reshape(-1, a.shape[-1]).sum(0) for a in arrays))
 

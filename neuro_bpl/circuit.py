@@ -39,11 +39,11 @@ class Circuit:
 
     Parameters
     ----------
-    cortex : RateCortex or LSTMCortex
+    cortex : RateCortex, LSTMCortex or GRUCortex
         The recurrent network.
     readout : LinearReadout
         Outputs and loss.
-    cerebellum : LinearPredictor or GranularPredictor, optional
+    cerebellum : LinearPredictor, GranularPredictor or DeepPredictor, optional
         The predictor of the cortex's future gradient; None for a cortex alone.
     regularization : Regularization, optional
         Cost of large rates and weights, part of the loss; none by default.
@@ -135,7 +135,7 @@ class Circuit:
             raise refusal(
                 "Circuit.cerebellum",
                 None,
-                "LinearPredictor() or GranularPredictor(...)",
+                "LinearPredictor(), GranularPredictor(...) or DeepPredictor(...)",
                 "this rule learns from a prediction of the future gradient",
                 "Circuit(cortex, readout, LinearPredictor())",
             )

@@ -101,9 +101,12 @@ def by_point(values: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def mean_and_spread(values: np.ndarray, digits: int) -> str:
-    """Mean ± SD over seeds."""
-    spread = f" ± {np.nanstd(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{np.nanmean(values):.{digits}f}{spread}"
+    """Mean ± SD over seeds; a dash where there is no number."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "–"
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def _axis(p: Any, text: str) -> tuple[str, list]:

@@ -1,21 +1,23 @@
 """The cortex: sₜ = f(sₜ₋₁, xₜ; W), as a linear drive and an element-wise step.
 
-A cell is a frozen class with `n_inputs`, `n_units`, the number of its gates and of its state components, and three
-element-wise methods (`activate`, `slopes`, `combine`). Everything else in this module is written once, for any cell:
+A cell is a frozen class with `n_inputs`, `n_units`, the number of its gates and of its state components, which gates
+read inputs and which read rates, and three element-wise methods (`activate`, `slopes`, `combine`). Everything else in
+this module is written once, for any cell:
 
     uₜ = W_in xₜ + W_rec hₜ₋₁ + b,    aₜ = activate(uₜ),    sₜ = combine(sₜ₋₁, aₜ)
 
 A state is a tuple of components, each `(units, *batch)`; the first one is the firing rates h.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
-from neuro_bpl.nonlinearities import NONLINEARITIES
+from neuro_bpl.nonlinearities import NONLINEARITIES, tanh
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.synapses import affine, outer, uniform
 
@@ -24,20 +26,21 @@ Gates = tuple[Float[Array, "units *#batch"], ...]
 
 
 class CorticalWeights(NamedTuple):
-    """W_in, W_rec and b of all gates, and the initial state; gate k owns rows k·units to (k + 1)·units.
+    """W_in, W_rec and b, and the initial state.
 
-    `s_0` is None in a circuit that starts from zero for life.
+    W_in has a block of `units` rows for each gate that reads inputs, W_rec one for each gate that reads rates, and b
+    one for every gate; blocks are in the order of the gates. `s_0` is None in a circuit that starts from zero for life.
     """
 
-    w_in: Float[Array, "drives inputs"]
-    w_rec: Float[Array, "drives units"]
+    w_in: Float[Array, "input_drives inputs"]
+    w_rec: Float[Array, "recurrent_drives units"]
     b: Float[Array, " drives"]
     s_0: State | None = None
 
 
 @runtime_checkable
 class Cortex(Protocol):
-    """What a cell must offer; see `RateCortex` and `LSTMCortex`."""
+    """What a cell must offer; see `RateCortex`, `LSTMCortex` and `GRUCortex`."""
 
     @property
     def n_inputs(self) -> int:
@@ -54,6 +57,14 @@ class Cortex(Protocol):
     @property
     def n_components(self) -> int:
         """Number of state variables of a unit; the first one is its rate."""
+
+    @property
+    def input_gates(self) -> tuple[int, ...]:
+        """Numbers of the gates whose drive reads the inputs, ascending; every gate reads inputs, rates or both."""
+
+    @property
+    def recurrent_gates(self) -> tuple[int, ...]:
+        """Numbers of the gates whose drive reads the rates, ascending."""
 
     def activate(self, u: Float[Array, "drives *batch"]) -> Float[Array, "drives *batch"]:
         """aₜ, element-wise in the drive of all gates."""
@@ -85,6 +96,7 @@ class RateCortex:
 
     n_gates = 1
     n_components = 1
+    input_gates = recurrent_gates = (0,)
 
     def __post_init__(self) -> None:
         check(self)
@@ -129,6 +141,7 @@ class LSTMCortex:
 
     n_gates = 4
     n_components = 2
+    input_gates = recurrent_gates = (0, 1, 2, 3)
 
     def __post_init__(self) -> None:
         check(self)
@@ -151,6 +164,47 @@ class LSTMCortex:
         return o * jnp.tanh(c_t), c_t
 
 
+@dataclass(frozen=True)
+class GRUCortex:
+    """Gated recurrent units (Cho et al. 2014, EMNLP), reset behind the recurrent product: docs/theory.md (19).
+
+    hₜ = (1 − z) tanh(a + r c) + z hₜ₋₁, with r, z = σ(u), a = W_in xₜ + b from the inputs alone, and c = W_rec hₜ₋₁ + b
+    from the rates alone (Engel 2017; the unit of cuDNN and `torch.nn.GRU`). A weight then reaches its own unit alone
+    within a step, which keeps forward-mode rules cheap (Menick et al. 2021, ICLR).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its range.
+    """
+
+    n_inputs: int = field(doc="number of input channels", low=1)
+    n_units: int = field(doc="number of cortical units", low=1, symbol="n")
+
+    n_gates = 4
+    n_components = 1
+    input_gates = (0, 1, 2)
+    recurrent_gates = (0, 1, 3)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def activate(self, u: Float[Array, "drives *batch"]) -> Float[Array, "drives *batch"]:
+        """σ for the gates r and z; a and c are drives still."""
+        to_gates = u[: 2 * self.n_units]
+        return u.at[: 2 * self.n_units].set(jax.nn.sigmoid(to_gates))
+
+    def slopes(self, gates: Gates) -> Gates:
+        """a (1 − a) for r and z, 1 for a and c."""
+        r, z, a, c = gates
+        return r * (1 - r), z * (1 - z), jnp.ones_like(a), jnp.ones_like(c)
+
+    def combine(self, s_tm1: State, gates: Gates) -> State:
+        """hₜ = (1 − z) tanh(a + r c) + z hₜ₋₁."""
+        (h_tm1,), (r, z, a, c) = s_tm1, gates
+        return ((1 - z) * tanh(a + r * c) + z * h_tm1,)
+
+
 def n_state(cortex: Cortex) -> int:
     """Length of the state vector."""
     return cortex.n_components * cortex.n_units
@@ -158,12 +212,12 @@ def n_state(cortex: Cortex) -> int:
 
 def init(cortex: Cortex, key: Key[Array, ""], dtype: jnp.dtype) -> CorticalWeights:
     """Weights and biases, uniform in ±1/√units."""
-    drives, units = cortex.n_gates * cortex.n_units, cortex.n_units
+    units = cortex.n_units
     k_in, k_rec, k_b = jax.random.split(key, 3)
     return CorticalWeights(
-        w_in=uniform(k_in, (drives, cortex.n_inputs), units, dtype),
-        w_rec=uniform(k_rec, (drives, units), units, dtype),
-        b=uniform(k_b, (drives,), units, dtype),
+        w_in=uniform(k_in, (len(cortex.input_gates) * units, cortex.n_inputs), units, dtype),
+        w_rec=uniform(k_rec, (len(cortex.recurrent_gates) * units, units), units, dtype),
+        b=uniform(k_b, (cortex.n_gates * units,), units, dtype),
     )
 
 
@@ -181,11 +235,46 @@ def split(cortex: Cortex, a: Float[Array, "drives *batch"]) -> Gates:
     return tuple(jnp.split(a, cortex.n_gates))
 
 
+def all_rows(cortex: Cortex, gates: Sequence[int], w: Float[Array, "rows pre"]) -> Float[Array, "drives pre"]:
+    """Rows for every gate: those of the gates that have some, zero for the others."""
+    if len(gates) == cortex.n_gates:
+        return w
+    own = dict(zip(gates, jnp.split(w, len(gates)), strict=True))
+    absent = jnp.zeros((cortex.n_units, w.shape[1]), w.dtype)
+    return jnp.concatenate([own.get(k, absent) for k in range(cortex.n_gates)])
+
+
+def own_rows(cortex: Cortex, gates: Sequence[int], w: Float[Array, "drives pre"]) -> Float[Array, "rows pre"]:
+    """The rows of some of the gates."""
+    if len(gates) == cortex.n_gates:
+        return w
+    blocks = jnp.split(w, cortex.n_gates)
+    return jnp.concatenate([blocks[k] for k in gates])
+
+
+def add_recurrent(
+    cortex: Cortex,
+    weights: CorticalWeights,
+    drive_t: Float[Array, "drives *batch"],
+    h_tm1: Float[Array, "units *batch"],
+) -> Float[Array, "drives *batch"]:
+    """uₜ = (W_in xₜ + b) + W_rec hₜ₋₁ in the gates that read rates, the bracket alone in the others."""
+    recurrent = jnp.tensordot(weights.w_rec, h_tm1, 1)
+    if len(cortex.recurrent_gates) == cortex.n_gates:
+        return drive_t + recurrent
+    # Added where it belongs: at every step of a scan, filling up W_rec with zeros would cost more than the product.
+    by_gate = drive_t.reshape(cortex.n_gates, *h_tm1.shape)
+    for k, block in zip(cortex.recurrent_gates, jnp.split(recurrent, len(cortex.recurrent_gates)), strict=True):
+        by_gate = by_gate.at[k].add(block)
+    return by_gate.reshape(drive_t.shape)
+
+
 def activation(
     cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]
 ) -> Float[Array, "drives *batch"]:
     """aₜ = activate(W_in xₜ + W_rec hₜ₋₁ + b)."""
-    return cortex.activate(affine(weights.w_in, weights.b, x_t) + jnp.tensordot(weights.w_rec, s_tm1[0], 1))
+    drive_t = affine(all_rows(cortex, cortex.input_gates, weights.w_in), weights.b, x_t)
+    return cortex.activate(add_recurrent(cortex, weights, drive_t, s_tm1[0]))
 
 
 def step(cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]) -> State:
@@ -203,12 +292,13 @@ class Trajectory(NamedTuple):
 
 def run(cortex: Cortex, weights: CorticalWeights, inputs: Float[Array, "time inputs batch"]) -> Trajectory:
     """All states of a batch of trials, from s₀ on."""
-    drives = jnp.einsum("di,tib->tdb", weights.w_in, inputs) + weights.b[:, None]
+    w_in = all_rows(cortex, cortex.input_gates, weights.w_in)
+    drives = jnp.einsum("di,tib->tdb", w_in, inputs) + weights.b[:, None]
 
     def advance(
         s_tm1: State, drive_t: Float[Array, "drives batch"]
     ) -> tuple[State, tuple[State, State, Float[Array, "drives batch"]]]:
-        a_t = cortex.activate(drive_t + jnp.tensordot(weights.w_rec, s_tm1[0], 1))
+        a_t = cortex.activate(add_recurrent(cortex, weights, drive_t, s_tm1[0]))
         s_t = cortex.combine(s_tm1, split(cortex, a_t))
         return s_t, (s_tm1, s_t, a_t)
 
@@ -231,9 +321,8 @@ def pull_gates(
 
 
 def pull_recurrent(cortex: Cortex, weights: CorticalWeights, drives: Gates) -> Float[Array, "units *batch"]:
-    """Pull a cotangent of the drives back through W_rec to the rates: Σ_gates W_recᵀ c."""
-    blocks = jnp.split(weights.w_rec, cortex.n_gates)
-    first, *others = (jnp.tensordot(w.T, c, 1) for w, c in zip(blocks, drives, strict=True))
+    """Pull a cotangent of the drives back through W_rec to the rates: Σ W_recᵀ c over the gates that read them."""
+    first, *others = (jnp.tensordot(w.T, drives[k], 1) for k, w in recurrent_blocks(cortex, weights).items())
     return sum(others, start=first)
 
 
@@ -247,7 +336,8 @@ def pull_state(
 
 def recurrent_blocks(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, "units units"]]:
     """W_rec of each gate that reads the rates."""
-    return dict(enumerate(jnp.split(weights.w_rec, cortex.n_gates)))
+    blocks = jnp.split(weights.w_rec, len(cortex.recurrent_gates))
+    return dict(zip(cortex.recurrent_gates, blocks, strict=True))
 
 
 class LocalSlopes(NamedTuple):
@@ -285,19 +375,31 @@ def weight_gradient(
     h_tm1: Float[Array, "time units batch"],
     inputs: Float[Array, "time inputs batch"],
 ) -> CorticalWeights:
-    """Σ_t (cₜ ∂sₜ/∂uₜ) ∂uₜ/∂W|_{sₜ₋₁ held}: outer products with xₜ, hₜ₋₁ and 1."""
+    """Σ_t (cₜ ∂sₜ/∂uₜ) ∂uₜ/∂W|_{sₜ₋₁ held}: outer products with xₜ, hₜ₋₁ and 1, as far as a gate reads them."""
     return CorticalWeights(
-        w_in=jnp.concatenate([outer(c, inputs) for c in drives]),
-        w_rec=jnp.concatenate([outer(c, h_tm1) for c in drives]),
+        w_in=jnp.concatenate([outer(drives[k], inputs) for k in cortex.input_gates]),
+        w_rec=jnp.concatenate([outer(drives[k], h_tm1) for k in cortex.recurrent_gates]),
         b=jnp.concatenate([c.sum((0, 2)) for c in drives]),
     )
 
 
 def as_weights(cortex: Cortex, gradient: Float[Array, "gate units pre"]) -> CorticalWeights:
-    """One number for each drive and each of its sources [xₜ; hₜ₋₁; 1], in the structure of the weights."""
+    """One number for each drive and each source [xₜ; hₜ₋₁; 1], in the structure of the weights: those that exist."""
     rows = gradient.reshape(cortex.n_gates * cortex.n_units, -1)
     w_in, w_rec, b = jnp.split(rows, [cortex.n_inputs, cortex.n_inputs + cortex.n_units], axis=1)
-    return CorticalWeights(w_in, w_rec, b[:, 0])
+    return CorticalWeights(
+        own_rows(cortex, cortex.input_gates, w_in), own_rows(cortex, cortex.recurrent_gates, w_rec), b[:, 0]
+    )
+
+
+def readable(cortex: Cortex) -> Bool[Array, "gate pre"]:
+    """Which of the sources [xₜ; hₜ₋₁; 1] each gate reads."""
+    inputs, rates = (
+        jnp.array([k in reading for k in range(cortex.n_gates)])[:, None]
+        for reading in (cortex.input_gates, cortex.recurrent_gates)
+    )
+    pre = jnp.arange(cortex.n_inputs + cortex.n_units + 1)
+    return jnp.where(pre < cortex.n_inputs, inputs, rates | (pre == len(pre) - 1))
 
 
 def initial_state_gradient(weights: CorticalWeights, credit_0: State) -> State | None:

@@ -82,7 +82,8 @@ def _structure(experiment: Experiment) -> tuple:
     numbers = jax.tree.structure((experiment.rule, experiment.optimizers))
     task = jax.tree.structure(experiment.task), fingerprint(experiment.task)
     start = fingerprint(experiment.weights)
-    recorded = experiment.record, experiment.compare, experiment.compare_draws
+    watched = experiment.rule.name if experiment.compare else ""
+    recorded = experiment.record, experiment.compare, experiment.compare_draws, watched
     return (
         experiment.circuit,
         numbers,

@@ -92,13 +92,22 @@ class Hyperparameters:
         return jax.tree.unflatten(self.structure, leaves)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("rules",), meta_fields=("draws",))
+@jax.tree_util.register_static
 @dataclass(frozen=True)
 class Watch:
-    """The rules that watch, and how many gradients are drawn of those that are random."""
+    """All rules of a comparison, the place of the one that learns, and how many gradients are drawn of random ones."""
 
     rules: tuple[LearningRule, ...] = ()
+    leader: int = 0
     draws: int = 1
+
+    @classmethod
+    def over(cls, leader: LearningRule, observers: Sequence[LearningRule], draws: int) -> "Watch":
+        """The observers of a leader; nobody where there are none."""
+        if not observers:
+            return cls()
+        rules = observed(leader, observers)
+        return cls(rules, [rule.name for rule in rules].index(leader.name), draws)
 
 
 NOBODY = Watch()
@@ -124,7 +133,7 @@ def newborn(
             jnp.full((), -1, jnp.int32),
             task.first_level() if isinstance(task, Curriculum) else (),
             rule.init(circuit, weights, batch_size, noise_key) if isinstance(task, Streaming) else (),
-            first_observers(circuit, observed(rule, watch.rules), optimizers, weights) if watch.rules else (),
+            first_observers(circuit, watch.rules, optimizers, weights),
         )
 
     return jax.vmap(one)(hyper.varying, jax.vmap(circuit.init)(keys[0]) if weights is None else weights, keys[1])
@@ -192,10 +201,9 @@ def learn_watched(
 ) -> tuple[Learner, Outcome, Comparison]:
     """`learn_trials`, with every observed rule asked what it would have done."""
     after, outcome, gradient = learn_trials(circuit, rule, optimizers, learner, trials, key)
-    rules = observed(rule, watch.rules)
-    leader = [other.name for other in rules].index(rule.name), gradient
+    leader = watch.leader, gradient
     observers, comparison = observe(
-        circuit, rules, optimizers, learner.observers, learner.weights, trials, key, watch.draws, leader
+        circuit, watch.rules, optimizers, learner.observers, learner.weights, trials, key, watch.draws, leader
     )
     return after._replace(observers=observers), outcome, comparison
 

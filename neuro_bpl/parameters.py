@@ -46,13 +46,13 @@ def field(
     source : str
         Where the default comes from.
     low, above, high : float, optional
-        Allowed range: `low <= value`, `above < value`, `value <= high`.
+        Allowed range: `low <= value`, `above < value`, `value <= high`; of each number, where the field is a tuple.
     choices : sequence of str, optional
         Allowed names.
     kind : type or tuple of types, optional
         What an instance it must be, for a part that is a dataclass of its own; None is allowed where it is the default.
     example : str
-        What to type for such a part.
+        What to type for such a part, or for a tuple of numbers.
     """
     bounds = {"low": low, "above": above, "high": high, "choices": choices}
     part = {"kind": kind, "example": example}
@@ -92,6 +92,8 @@ def check(instance: Any) -> None:
             _check_kind(instance, spec, value)
         elif spec.type is bool and not isinstance(value, bool):
             raise refusal(_owner(instance, spec), value, "True or False", spec.metadata["doc"], f"{spec.name}=True")
+        elif _has_bounds(spec.metadata) and typing.get_origin(spec.type) is tuple:
+            _check_numbers(instance, spec, value)
         elif _has_bounds(spec.metadata) and not (value is None and type(None) in typing.get_args(spec.type)):
             _check_number(instance, spec, value)
 
@@ -135,9 +137,23 @@ def _check_choice(instance: Any, spec: dataclasses.Field, value: Any) -> None:
 
 
 def _check_number(instance: Any, spec: dataclasses.Field, value: Any) -> None:
+    if not _is_inside(spec, value):
+        default = spec.default if spec.default not in (dataclasses.MISSING, None) else _example(spec)
+        allowed = _range(spec, spec.name)
+        raise refusal(_owner(instance, spec), value, allowed, spec.metadata["doc"], f"{spec.name}={default}")
+
+
+def _check_numbers(instance: Any, spec: dataclasses.Field, value: Any) -> None:
+    if not isinstance(value, tuple) or not all(_is_inside(spec, number) for number in value):
+        allowed = f"a tuple in which every number is {_range(spec, 'number')}"
+        fix = f"{spec.name}={spec.metadata['example']}"
+        raise refusal(_owner(instance, spec), value, allowed, spec.metadata["doc"], fix)
+
+
+def _is_inside(spec: dataclasses.Field, value: Any) -> bool:
     low, above, high = (spec.metadata[bound] for bound in ("low", "above", "high"))
     is_whole = not _is_whole(spec) or isinstance(value, numbers.Integral)
-    inside = (
+    return (
         isinstance(value, numbers.Real)
         and not isinstance(value, bool)
         and is_whole
@@ -146,9 +162,6 @@ def _check_number(instance: Any, spec: dataclasses.Field, value: Any) -> None:
         and (above is None or value > above)
         and (high is None or value <= high)
     )
-    if not inside:
-        default = spec.default if spec.default not in (dataclasses.MISSING, None) else _example(spec)
-        raise refusal(_owner(instance, spec), value, _range(spec), spec.metadata["doc"], f"{spec.name}={default}")
 
 
 def _is_whole(spec: dataclasses.Field) -> bool:
@@ -160,7 +173,7 @@ def _example(spec: dataclasses.Field) -> Any:
     return next((bound for bound in bounds if bound is not None), 1)
 
 
-def _range(spec: dataclasses.Field) -> str:
+def _range(spec: dataclasses.Field, name: str) -> str:
     """The allowed range in words, such as `0 <= lambda_ <= 1`."""
     metadata = spec.metadata
     low = f"{metadata['low']} <= " if metadata["low"] is not None else ""
@@ -168,7 +181,7 @@ def _range(spec: dataclasses.Field) -> str:
     high = f" <= {metadata['high']}" if metadata["high"] is not None else ""
     kind = "a whole number, " if _is_whole(spec) else "a finite number, "
     unit = "" if metadata["unit"] == "1" else f" (in {metadata['unit']})"
-    return f"{kind}{low}{spec.name}{high}{unit}"
+    return f"{kind}{low}{name}{high}{unit}"
 
 
 def to_dict(instance: Any) -> Any:
@@ -204,6 +217,6 @@ def flatten(instance: Any, prefix: str = "") -> dict[str, tuple[Any, Mapping[str
             leaves.update(flatten(value, f"{name}."))
         elif isinstance(value, (str, int, float, bool)):
             leaves[name] = (value, spec.metadata)
-        elif isinstance(value, tuple) and all(isinstance(part, str) for part in value):
-            leaves[name] = (", ".join(value), spec.metadata)
+        elif isinstance(value, tuple) and all(isinstance(part, (str, int)) for part in value):
+            leaves[name] = (", ".join(map(str, value)), spec.metadata)
     return leaves

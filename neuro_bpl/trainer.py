@@ -109,7 +109,8 @@ class Trainer:
     @property
     def watch(self) -> Watch:
         """The rules that watch."""
-        return Watch(self.part.first.compare, self.part.first.compare_draws)
+        experiment = self.part.first
+        return Watch.over(experiment.rule, experiment.compare, experiment.compare_draws)
 
     def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
         """Every network at its first update, or where the checkpoint left it, and the updates done."""

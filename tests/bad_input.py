@@ -47,6 +47,10 @@ def is_a(*types):
     return lambda value: isinstance(value, types)
 
 
+def is_tuple_of(inner):
+    return lambda value: isinstance(value, tuple) and all(map(inner, value))
+
+
 def is_flag(value):
     return isinstance(value, bool)
 
@@ -126,6 +130,7 @@ CALLS = {
         },
     ),
     "LSTMCortex": Call(nb.LSTMCortex, {"n_inputs": 2, "n_units": 3}, {"n_inputs": is_whole(1), "n_units": is_whole(1)}),
+    "GRUCortex": Call(nb.GRUCortex, {"n_inputs": 2, "n_units": 3}, {"n_inputs": is_whole(1), "n_units": is_whole(1)}),
     "LinearReadout": Call(nb.LinearReadout, {"n_outputs": 2}, {"n_outputs": is_whole(1), "loss": is_one_of(LOSSES)}),
     "GranularPredictor": Call(
         nb.GranularPredictor,
@@ -138,6 +143,16 @@ CALLS = {
         },
     ),
     "LinearPredictor": Call(nb.LinearPredictor, {}, {"reads_input": is_flag}),
+    "DeepPredictor": Call(
+        nb.DeepPredictor,
+        {"hidden": (4, 2)},
+        {
+            "hidden": is_tuple_of(is_whole(1)),
+            "nonlinearity": is_one_of(NONLINEARITIES),
+            "plasticity": is_one_of(("output", "all")),
+            "reads_input": is_flag,
+        },
+    ),
     "InitialState": Call(nb.InitialState, {}, {"mean": is_real, "sd": is_within(0), "learned": is_flag}),
     "Regularization": Call(nb.Regularization, {}, {"rates": is_within(0), "weights": is_within(0)}),
     "Circuit": Call(

@@ -20,6 +20,10 @@ class LSTM(NamedTuple):
     """State [h; c], gates i, f, o, g."""
 
 
+class GRU(NamedTuple):
+    """State h, drives r, z, a, c: a reads no rates and c no inputs, and w_in and w_rec lack those rows."""
+
+
 class Linear(NamedTuple):
     """g = w s + b; theta = (w, b). With `reads_input`, [s; x] stands for s."""
 
@@ -30,6 +34,14 @@ class Granular(NamedTuple):
     """g = w_out relu((mask * w_in) s + b_in) + b_out; theta = (mask, w_in, b_in, w_out, b_out)."""
 
     plasticity: str
+    reads_input: bool = False
+
+
+class Deep(NamedTuple):
+    """g = w_out y_L + b_out with y_k = phi(w_k y_{k-1} + b_k) and y_0 = s; theta = (*w_k, *b_k, w_out, b_out)."""
+
+    nonlinearity: str
+    plasticity: str = "all"
     reads_input: bool = False
 
 
@@ -129,17 +141,47 @@ def d_phi(name, u):
     raise KeyError(name)
 
 
+def existing_rows(cell, weights):
+    """Which drives the rows of w_in and of w_rec belong to."""
+    n, drives = weights.w_rec.shape[1], np.arange(len(weights.b))
+    if isinstance(cell, GRU):
+        return drives[: 3 * n], np.concatenate([drives[: 2 * n], drives[3 * n :]])
+    return drives, drives
+
+
+def synapses(cell, weights):
+    """w_in and w_rec side by side, with a row for every drive: zeros where there is no synapse."""
+    n_in, n = weights.w_in.shape[1], weights.w_rec.shape[1]
+    from_inputs, from_rates = existing_rows(cell, weights)
+    w = np.zeros((len(weights.b), n_in + n))
+    w[from_inputs, :n_in] = weights.w_in
+    w[from_rates, n_in:] = weights.w_rec
+    return w
+
+
 def cell_step(cell, weights, s, x):
     """One step of a cell with all its derivatives."""
     n = weights.w_rec.shape[1]
     h = s[:n]
-    u = weights.w_in @ x + weights.w_rec @ h + weights.b
+    w = synapses(cell, weights)
+    w_rec = w[:, len(x) :]
+    u = w @ np.concatenate([x, h]) + weights.b
     pre = np.concatenate([x, h, [1.0]])
     if isinstance(cell, Rate):
         s_new = (1 - cell.rate) * h + cell.rate * phi(cell.nonlinearity, u)
         d_u = cell.rate * np.diag(d_phi(cell.nonlinearity, u))
         D = (1 - cell.rate) * np.eye(n)
-        R = d_u @ weights.w_rec
+        R = d_u @ w_rec
+    elif isinstance(cell, GRU):
+        r, z, a, c = sigmoid(u[:n]), sigmoid(u[n : 2 * n]), u[2 * n : 3 * n], u[3 * n :]
+        q = np.tanh(a + r * c)
+        s_new = (1 - z) * q + z * h
+        d_a = (1 - z) * (1 - q**2)
+        d_u = np.hstack(
+            [np.diag(d_a * c * r * (1 - r)), np.diag((h - q) * z * (1 - z)), np.diag(d_a), np.diag(d_a * r)]
+        )
+        D = np.diag(z)
+        R = d_u @ w_rec
     else:
         c = s[n:]
         i, f, o = sigmoid(u[:n]), sigmoid(u[n : 2 * n]), sigmoid(u[2 * n : 3 * n])
@@ -153,7 +195,7 @@ def cell_step(cell, weights, s, x):
         d_h += np.hstack([zero, zero, np.diag(squashed * o * (1 - o)), zero])
         d_u = np.vstack([d_h, d_c])
         D = np.block([[zero, np.diag(o * (1 - squashed**2) * f)], [zero, np.diag(f)]])
-        R = np.hstack([d_u @ weights.w_rec, np.zeros((2 * n, n))])
+        R = np.hstack([d_u @ w_rec, np.zeros((2 * n, n))])
     M = d_u[:, :, None] * pre[None, None, :]
     return Step(s_new, D + R, D, M)
 
@@ -241,8 +283,38 @@ def predict(predictor, theta, s, x):
     if isinstance(predictor, Linear):
         w, b = theta
         return w @ s + b
+    if isinstance(predictor, Deep):
+        return theta[-2] @ layers(predictor, theta, s)[0][-1] + theta[-1]
     mask, w_in, b_in, w_out, b_out = theta
     return w_out @ np.maximum((mask * w_in) @ s + b_in, 0) + b_out
+
+
+def layers(predictor, theta, s):
+    """Activities y_0 ... y_L of a deep predictor, and the slopes of its hidden layers."""
+    n_hidden = len(theta) // 2 - 1
+    activities, slopes = [s], []
+    for w, b in zip(theta[:n_hidden], theta[n_hidden : 2 * n_hidden], strict=True):
+        u = w @ activities[-1] + b
+        activities.append(phi(predictor.nonlinearity, u))
+        slopes.append(d_phi(predictor.nonlinearity, u))
+    return activities, slopes
+
+
+def deep_slopes(predictor, theta, n, s):
+    """The same as `predictor_slopes` for a deep predictor of n numbers: back through the layers, one number a time."""
+    activities, slopes = layers(predictor, theta, s)
+    n_hidden = len(slopes)
+    d_theta = [np.zeros((n, *np.shape(w))) for w in theta]
+    for i in range(n):
+        d_theta[-2][i, i] = activities[-1]
+        d_theta[-1][i, i] = 1.0
+        back = theta[-2][i]
+        for k in reversed(range(n_hidden if predictor.plasticity == "all" else 0)):
+            back = back * slopes[k]
+            d_theta[k][i] = np.outer(back, activities[k])
+            d_theta[n_hidden + k][i] = back
+            back = back @ theta[k]
+    return d_theta
 
 
 def predictor_slopes(predictor, theta, s, x):
@@ -255,6 +327,8 @@ def predictor_slopes(predictor, theta, s, x):
             d_w[i, i] = s
             d_b[i, i] = 1.0
         return [d_w, d_b]
+    if isinstance(predictor, Deep):
+        return deep_slopes(predictor, theta, n, s)
     mask, w_in, b_in, w_out, _ = theta
     m = len(b_in)
     drive = (mask * w_in) @ s + b_in
@@ -414,6 +488,7 @@ def gradients(rule, cell, loss, predictor, weights, inputs, targets, mask=None, 
     """Loss and gradients of a batch; theta's gradient is averaged over trials once more."""
     trials = run_batch(cell, loss, weights, inputs, targets, mask, lengths, penalty)
     n_in, n = weights.w_in.shape[1], weights.w_rec.shape[1]
+    from_inputs, from_rates = existing_rows(cell, weights)
     cortex = np.zeros((len(weights.b), n_in + n + 1))
     s_0 = np.zeros_like(initial_state(cell, weights))
     theta = [np.zeros_like(np.asarray(w)) for w in weights.theta]
@@ -421,13 +496,13 @@ def gradients(rule, cell, loss, predictor, weights, inputs, targets, mask=None, 
         (d_cortex, d_s_0), d_theta = trial_gradient(rule, predictor, weights.theta, trial)
         decay = penalty.weights * trial.T / len(trials)
         cortex += d_cortex
-        cortex[:, : n_in + n] += decay * np.hstack([weights.w_in, weights.w_rec])
+        cortex[:, : n_in + n] += decay * synapses(cell, weights)
         s_0 += d_s_0
         for k, d in enumerate(d_theta):
             theta[k] += d / len(trials)
     gradient = Weights(
-        w_in=cortex[:, :n_in],
-        w_rec=cortex[:, n_in : n_in + n],
+        w_in=cortex[from_inputs, :n_in],
+        w_rec=cortex[from_rates, n_in : n_in + n],
         b=cortex[:, -1],
         s_0=components(cell, weights, s_0),
         w_out=sum(trial.d_w_out for trial in trials),
@@ -446,13 +521,14 @@ def online_learning(rule, cell, loss, predictor, weights, inputs, targets, rates
     batch, time, n_in = inputs.shape
     n = weights.w_rec.shape[1]
     n_state = 2 * n if isinstance(cell, LSTM) else n
+    from_inputs, from_rates = existing_rows(cell, weights)
     states = [initial_state(cell, weights) for _ in range(batch)]
     eps_of_s_0 = [np.eye(n_state) for _ in range(batch)]
     eps = [np.zeros((n_state, len(weights.b), n_in + n + 1)) for _ in range(batch)]
     traces = [[np.zeros((n_state, *np.shape(w))) for w in weights.theta] for _ in range(batch)]
     for t in range(1, time + 1):
         d_cortex = np.zeros((len(weights.b), n_in + n + 1))
-        d_cortex[:, : n_in + n] += penalty.weights * np.hstack([weights.w_in, weights.w_rec])
+        d_cortex[:, : n_in + n] += penalty.weights * synapses(cell, weights)
         d_s_0 = np.zeros(n_state)
         d_w_out, d_b_out = penalty.weights * weights.w_out, np.zeros_like(weights.b_out)
         d_theta = [np.zeros_like(np.asarray(w)) for w in weights.theta]
@@ -485,8 +561,8 @@ def online_learning(rule, cell, loss, predictor, weights, inputs, targets, rates
                 d_s_0 += (l_t + rule.kappa * g_t) @ step.J * (t == 1)
             states[k] = step.s
         weights = Weights(
-            w_in=weights.w_in - rates[0] * d_cortex[:, :n_in],
-            w_rec=weights.w_rec - rates[0] * d_cortex[:, n_in : n_in + n],
+            w_in=weights.w_in - rates[0] * d_cortex[from_inputs, :n_in],
+            w_rec=weights.w_rec - rates[0] * d_cortex[from_rates, n_in : n_in + n],
             b=weights.b - rates[0] * d_cortex[:, -1],
             s_0=components(cell, weights, initial_state(cell, weights) - rates[0] * d_s_0),
             w_out=weights.w_out - rates[1] * d_w_out,

@@ -31,10 +31,14 @@ CIRCUITS = {
         **OPTIONS,
     ),
     "LSTM": nb.Circuit(nb.LSTMCortex(N_INPUTS, N_UNITS), READOUT, nb.LinearPredictor(reads_input=True), **OPTIONS),
+    "GRU": nb.Circuit(
+        nb.GRUCortex(N_INPUTS, N_UNITS), READOUT, nb.DeepPredictor((6,), "softplus", reads_input=True), **OPTIONS
+    ),
 }
 ORACLES = {
     "rate": (oracle.Rate("tanh", 0.5), oracle.Granular("all", reads_input=True)),
     "LSTM": (oracle.LSTM(), oracle.Linear(reads_input=True)),
+    "GRU": (oracle.GRU(), oracle.Deep("softplus", reads_input=True)),
 }
 NUMBERS = {"lambda_": 0.7, "discount": 0.8, "kappa": 1.3}
 RULES = {
@@ -54,7 +58,7 @@ RULES = {
         oracle.Rule("immediate_error", leaky=True),
     ),
 }
-KINDS = {"rate": "every step masked unequal", "LSTM": "last step unequal"}
+KINDS = {"rate": "every step masked unequal", "LSTM": "last step unequal", "GRU": "every step unequal"}
 RATES = (0.3, 0.2, 0.5)
 SGD = nb.Optimizers(*(nb.Optimizer("sgd", rate) for rate in RATES))
 
@@ -79,7 +83,7 @@ def package(cell, rule):
 def plain(weights):
     """Weights as the oracle takes them."""
     weights = jax.tree.map(np.asarray, weights)
-    return oracle.Weights(*weights.cortex, *weights.readout, tuple(weights.cerebellum))
+    return oracle.Weights(*weights.cortex, *weights.readout, tuple(jax.tree.leaves(weights.cerebellum)))
 
 
 def expected(cell, rule, penalty=COST, input_delay=0):

@@ -31,6 +31,7 @@ from neuro_bpl.nonlinearities import NONLINEARITIES
 CELLS = {
     "rate": nb.RateCortex(N_INPUTS, N_UNITS, "tanh", tau=0.03, dt=0.01),
     "LSTM": nb.LSTMCortex(N_INPUTS, N_UNITS),
+    "GRU": nb.GRUCortex(N_INPUTS, N_UNITS),
 }
 PREDICTORS = {
     "linear": nb.LinearPredictor(),
@@ -49,6 +50,10 @@ def gradients_of(circuit):
 @pytest.fixture(params=CELLS)
 def cell(request):
     return CELLS[request.param]
+
+
+# For identities between rules that hold whatever the cell: one with one component and one with two are enough.
+two_cells = pytest.mark.parametrize("cell", ["rate", "LSTM"], indirect=True)
 
 
 def setting(cell, predictor="linear", kind="every step", seed=0):
@@ -215,6 +220,7 @@ def test_kappa_0_is_tbptt_1(cell):
     assert relative_error(gradients(nb.bp_lambda(1.0, kappa=0.01), weights, trials).cortex, truncated.cortex) > 1e-5
 
 
+@two_cells
 @pytest.mark.parametrize("window", [N_STEPS, N_STEPS + 3])
 def test_one_window_is_bptt(cell, window):
     gradients, weights, trials = setting(cell, kind="every step unequal")
@@ -236,8 +242,9 @@ def test_one_window_is_bptt(cell, window):
         nb.RateCortex(N_INPUTS, N_UNITS, "softplus", tau=0.02, dt=0.01),
         nb.RateCortex(N_INPUTS, N_UNITS, "tanh", tau=0.1, dt=0.01),
         CELLS["LSTM"],
+        CELLS["GRU"],
     ],
-    ids=["tau dt", "tau 2dt", "tau 10dt", "LSTM"],
+    ids=["tau dt", "tau 2dt", "tau 10dt", "LSTM", "GRU"],
 )
 def test_a_leaky_trace_with_the_explicit_signal_is_bptt(cell):
     gradients, weights, trials = setting(cell, kind="every step unequal")
@@ -265,6 +272,7 @@ def test_a_leaky_trace_with_the_whole_future_counts_the_leak_twice():
 # An untrained predictor
 
 
+@two_cells
 @pytest.mark.parametrize("predictor", PREDICTORS)
 @pytest.mark.parametrize("trace", [nb.Immediate(), nb.Leaky()])
 def test_an_untrained_cerebellum_changes_nothing(cell, predictor, trace):
@@ -285,6 +293,7 @@ def test_an_untrained_cerebellum_changes_nothing(cell, predictor, trace):
     assert relative_error(trained.readout, trained_held.readout) == 0
 
 
+@two_cells
 def test_every_rule_gives_the_same_readout_gradient(cell):
     gradients, weights, trials = setting(cell)
     wanted = gradients(nb.bptt(), weights, trials).readout
@@ -296,10 +305,11 @@ def test_every_rule_gives_the_same_readout_gradient(cell):
 # Jacobians and slopes
 
 
-ALL_CELLS = [nb.RateCortex(N_INPUTS, N_UNITS, name, tau=0.03, dt=0.01) for name in NONLINEARITIES] + [CELLS["LSTM"]]
+ALL_CELLS = [nb.RateCortex(N_INPUTS, N_UNITS, name, tau=0.03, dt=0.01) for name in NONLINEARITIES]
+ALL_CELLS += [CELLS["LSTM"], CELLS["GRU"]]
 
 
-@pytest.mark.parametrize("cell", ALL_CELLS, ids=lambda cell: getattr(cell, "nonlinearity", "LSTM"))
+@pytest.mark.parametrize("cell", ALL_CELLS, ids=lambda cell: getattr(cell, "nonlinearity", type(cell).__name__))
 def test_jacobian_equals_finite_differences_and_pull_state(cell):
     weights = random_weights(nb.Circuit(cell, READOUT), 1).cortex
     n, k = cortical.n_state(cell), cell.n_components
@@ -327,8 +337,8 @@ def test_slope_equals_the_derivative(name):
     np.testing.assert_allclose(nonlinearity.slope(nonlinearity.value(u)), wanted, rtol=1e-11, atol=1e-14)
 
 
-def test_lstm_slopes_equal_the_derivative():
-    cell = CELLS["LSTM"]
+@pytest.mark.parametrize("cell", [CELLS["LSTM"], CELLS["GRU"]], ids=["LSTM", "GRU"])
+def test_slopes_of_gates_equal_the_derivative(cell):
     u = jnp.asarray(np.random.default_rng(0).normal(size=4 * N_UNITS) * 2)
     wanted = jnp.diag(jax.jacfwd(cell.activate)(u))
     got = jnp.concatenate(cell.slopes(cortical.split(cell, cell.activate(u))))

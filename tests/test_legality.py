@@ -77,6 +77,7 @@ def test_a_step_is_not_longer_than_the_time_constant(tau, dt):
 def test_there_is_at_least_one_of_everything(value):
     refusal(lambda: nb.RateCortex(value, N_UNITS), value)
     refusal(lambda: nb.LSTMCortex(N_INPUTS, value), value)
+    refusal(lambda: nb.GRUCortex(N_INPUTS, value), value)
     refusal(lambda: nb.LinearReadout(value), value)
     refusal(lambda: nb.GranularPredictor(value), value)
     refusal(lambda: nb.GranularPredictor(8, fan_in=value), value)

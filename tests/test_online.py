@@ -29,7 +29,7 @@ def both(cell, predictor, leaky, lambda_):
         CELLS[cell][1],
         "squared_error",
         PREDICTORS[predictor][1],
-        oracle.Weights(*plain.cortex, *plain.readout, tuple(plain.cerebellum)),
+        oracle.Weights(*plain.cortex, *plain.readout, tuple(jax.tree.leaves(plain.cerebellum))),
         np.asarray(trials.inputs),
         np.asarray(trials.targets),
         RATES,
@@ -44,6 +44,7 @@ def both(cell, predictor, leaky, lambda_):
         ("tanh, tau 2dt", "granular", True),
         ("LSTM", "linear", True),
         ("LSTM", "granular", False),
+        ("GRU", "deep", True),
     ],
 )
 def test_weights_that_change_at_every_step_are_the_oracles(cell, predictor, leaky):

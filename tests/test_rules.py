@@ -20,6 +20,7 @@ CELLS = {
     ),
     "sigmoid, tau dt": (nb.RateCortex(N_INPUTS, N_UNITS, "sigmoid"), oracle.Rate("sigmoid", 1.0)),
     "LSTM": (nb.LSTMCortex(N_INPUTS, N_UNITS), oracle.LSTM()),
+    "GRU": (nb.GRUCortex(N_INPUTS, N_UNITS), oracle.GRU()),
 }
 RULES = {
     "bptt": (nb.bptt(), oracle.Rule("bptt")),
@@ -60,6 +61,7 @@ PREDICTORS = {
     "linear": (nb.LinearPredictor(), oracle.Linear()),
     "granular": (nb.GranularPredictor(8, fan_in=3), oracle.Granular("output")),
     "granular all": (nb.GranularPredictor(8, fan_in=3, plasticity="all"), oracle.Granular("all")),
+    "deep": (nb.DeepPredictor((4, 6), "tanh"), oracle.Deep("tanh")),
 }
 PREDICTING = [name for name, (rule, _) in RULES.items() if rule.credit.predicting]
 
@@ -69,7 +71,7 @@ def covering_cases():
     programs = [jax.tree.structure(rule) for rule, _ in RULES.values()]
     for (c, cell), (rule, program) in product(enumerate(CELLS), zip(RULES, programs, strict=True)):
         r = programs.index(program)
-        yield cell, rule, TRIALS[(c + 2 * r) % 5], LOSSES[(c + r + r // 3) % 3], list(PREDICTORS)[(c + r) % 3]
+        yield cell, rule, TRIALS[(c + 2 * r) % 5], LOSSES[(c + r + r // 3) % 3], list(PREDICTORS)[(c + r) % 4]
 
 
 CASES = list(covering_cases())
@@ -99,7 +101,7 @@ def oracle_gradients(cell, rule, loss, predictor, weights, trials):
         CELLS[cell][1],
         loss,
         PREDICTORS[predictor][1],
-        oracle.Weights(*plain.cortex, *plain.readout, tuple(plain.cerebellum)),
+        oracle.Weights(*plain.cortex, *plain.readout, tuple(jax.tree.leaves(plain.cerebellum))),
         *(
             None if values is None else np.asarray(values)
             for values in (trials.inputs, trials.targets, trials.mask, trials.lengths)

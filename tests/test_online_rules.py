@@ -29,8 +29,12 @@ RULES = {
     "feedback alignment": nb.feedback_alignment(),
     "node perturbation": nb.node_perturbation(SD),
 }
-KINDS = {"tanh, tau 2dt": "every step unequal", "sigmoid, tau dt": "last step", "LSTM": "every step masked"}
-LOSSES = {"tanh, tau 2dt": "squared_error", "sigmoid, tau dt": "softmax_cross_entropy", "LSTM": "sigmoid_cross_entropy"}
+KINDS = {
+    "tanh, tau 2dt": ("every step unequal", "squared_error"),
+    "sigmoid, tau dt": ("last step", "softmax_cross_entropy"),
+    "LSTM": ("every step masked", "sigmoid_cross_entropy"),
+    "GRU": ("last step unequal masked", "squared_error"),
+}
 EXACT = [*KINDS]
 
 
@@ -40,7 +44,7 @@ def setting(cell, dense=True):
     is_rate = isinstance(CELLS[cell][0], nb.RateCortex)
     circuit = nb.Circuit(
         CELLS[cell][0],
-        nb.LinearReadout(N_OUTPUTS, LOSSES[cell]),
+        nb.LinearReadout(N_OUTPUTS, KINDS[cell][1]),
         feedback=nb.FeedbackPathway(),
         initial_state=nb.InitialState(sd=1.0, learned=is_rate),
         regularization=nb.Regularization(rates=0.03 if is_rate else 0.0),
@@ -49,7 +53,7 @@ def setting(cell, dense=True):
     if not dense:  # a chain: unit j reaches unit i after i - j synapses
         chain = np.tile(np.eye(N_UNITS, k=-1), (len(weights.cortex.w_rec) // N_UNITS, 1))
         weights = weights._replace(cortex=weights.cortex._replace(w_rec=weights.cortex.w_rec * chain))
-    return circuit, weights, random_trials(KINDS[cell], LOSSES[cell], seed=8)
+    return circuit, weights, random_trials(*KINDS[cell], seed=8)
 
 
 @cache
@@ -132,8 +136,12 @@ def oracle_gradient(name, circuit, weights, trials, cell, **mistake):
         d_cortex, d_s_0 = makers[name]()
         cortex, s_0 = cortex + d_cortex, s_0 + d_s_0
     n_in = inputs.shape[-1]
+    from_inputs, from_rates = oracle.existing_rows(cell, own)
     return nb.cortex.CorticalWeights(
-        cortex[:, :n_in], cortex[:, n_in : n_in + N_UNITS], cortex[:, -1], oracle.components(cell, own, s_0)
+        cortex[from_inputs, :n_in],
+        cortex[from_rates, n_in : n_in + N_UNITS],
+        cortex[:, -1],
+        oracle.components(cell, own, s_0),
     )
 
 

@@ -36,7 +36,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "neuro_bpl",
 }
 
-# Okabe & Ito's colours (safe for colour-blind readers), from dark to light in grey, with a dash pattern each.
+# Okabe & Ito's and Tol's muted colours (safe for colour-blind readers), with a dash pattern each.
 _LOOKS: tuple[tuple[str, str, tuple], ...] = (
     (r"BPTT", "#000000", ()),
     (r"BP\(1\)", "#0072B2", ()),
@@ -45,6 +45,17 @@ _LOOKS: tuple[tuple[str, str, tuple], ...] = (
     (r"TBPTT\(1\)", "#E69F00", (3, 1.5)),
     (r"TBPTT", "#D55E00", (3, 1.5, 1, 1.5)),
     (r"SG", "#56B4E9", (4, 1, 1, 1)),
+    (r"RTRL", "#555555", (1, 1.5)),
+    (r"SnAp", "#882255", (4, 1)),
+    (r"UORO", "#AA4499", (2, 1)),
+    (r"KF-RTRL", "#332288", (6, 1.5)),
+    (r"e-prop", "#117733", (3, 1, 1, 1)),
+    (r"RFLO \(learned\)", "#44AA99", (5, 2)),
+    (r"RFLO", "#88CCEE", (1, 2)),
+    (r"feedback alignment", "#DDCC77", (4, 2, 1, 2)),
+    (r"node perturbation", "#CC6677", (2, 1, 1, 1)),
+    (r"output only", "#999999", (6, 2)),
+    (r"random gradient", "#CCCCCC", (1, 3)),
 )
 _OTHER = ("#666666", (2, 2))
 

@@ -22,6 +22,7 @@ class Parameters:
     """What to read and where to draw."""
 
     run: str = field("data/runs/rule_comparison/add_observed", "run with observers to read")
+    leader: str = field("", "the rule that learns, where several runs are in one (empty: the only one)")
     output: str = field("data/figures/rule_alignment", "figure, without suffix; an older one there is replaced")
 
 
@@ -76,8 +77,13 @@ def analyse(p: Parameters) -> None:
             "python models/rule_comparison.py --observe",
         )
     comparison = run["comparison"].to_dataset()
+    leaders = [str(rule) for rule in comparison.rule.values] if "rule" in comparison.dims else [run.attrs["rule"]]
+    leader = p.leader or leaders[0]
+    if leader not in leaders or (len(leaders) > 1 and not p.leader):
+        raise refusal("leader", p.leader, ", ".join(leaders), "one figure shows one run", f'--leader "{leaders[0]}"')
+    comparison = comparison.sel(rule=leader, drop=True) if "rule" in comparison.dims else comparison
     report(table(comparison))
-    title = f"Cosines between gradients while {run.attrs['rule']} learns"
+    title = f"Cosines between gradients while {leader} learns"
     for path in figures.save(draw(matrix(comparison), title), p.output):
         print(f"figure: {path}")
 

@@ -1,5 +1,7 @@
 """Named algorithms: pairs of a trace and a credit, each with its paper."""
 
+import numbers
+
 from neuro_bpl.credit import Credit, Exact, Feedback, ImmediateError, NoError, Predicted, RandomError, Reward
 from neuro_bpl.parameters import nearest, refusal
 from neuro_bpl.rules import LearningRule
@@ -80,7 +82,10 @@ def snap(order: int = 1, *, update: str = "trial") -> LearningRule:
     update : "trial" or "step"
         When weights change.
     """
-    trace = Diagonal() if order == 1 and not isinstance(order, bool) else Full(order)
+    if isinstance(order, bool) or not isinstance(order, numbers.Integral) or order < 1:
+        why = "influences are kept for so many steps"
+        raise refusal("order", order, "a whole number >= 1", why, "snap(1), or rtrl() to keep all")
+    trace = Diagonal() if order == 1 else Full(int(order))
     return _present(trace, ImmediateError(), update)
 
 
@@ -159,7 +164,7 @@ def random_gradient(*, update: str = "trial") -> LearningRule:
 
 def _present(trace: Trace, credit: Credit, update: str) -> LearningRule:
     """A rule without a prediction: swept backwards after the trial where the trace allows it, else carried forward."""
-    swept = update == "trial" and isinstance(trace, Sweeping)
+    swept = isinstance(trace, Sweeping) and str(update) == "trial"
     return LearningRule(trace, credit, "forward" if swept else "backward", update)
 
 

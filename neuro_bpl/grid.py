@@ -78,12 +78,15 @@ def parts_of(points: Sequence[Point], limit: int) -> list[Part]:
 
 
 def _structure(experiment: Experiment) -> tuple:
-    """What points of one compiled call have in common: everything but the numbers of rule and optimisers."""
+    """What points of one compiled call have in common: everything but the numbers of rule and optimisers.
+
+    Points that are compared share the names of all rules, too, which label the results.
+    """
     numbers = jax.tree.structure((experiment.rule, experiment.optimizers))
     task = jax.tree.structure(experiment.task), fingerprint(experiment.task)
     start = fingerprint(experiment.weights)
-    watched = experiment.rule.name if experiment.compare else ""
-    recorded = experiment.record, experiment.compare, experiment.compare_draws, watched
+    names = [rule.name for rule in observed(experiment.rule, experiment.compare)] if experiment.compare else []
+    recorded = experiment.record, experiment.compare, experiment.compare_draws, tuple(names)
     return (
         experiment.circuit,
         numbers,

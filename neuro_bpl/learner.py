@@ -92,22 +92,26 @@ class Hyperparameters:
         return jax.tree.unflatten(self.structure, leaves)
 
 
-@jax.tree_util.register_static
+@partial(jax.tree_util.register_dataclass, data_fields=("rules",), meta_fields=("place", "draws"))
 @dataclass(frozen=True)
 class Watch:
-    """All rules of a comparison, the place of the one that learns, and how many gradients are drawn of random ones."""
+    """All rules of a comparison, the leader's place among them, and how many gradients are drawn of random ones."""
 
     rules: tuple[LearningRule, ...] = ()
-    leader: int = 0
+    place: int = 0
     draws: int = 1
 
     @classmethod
-    def over(cls, leader: LearningRule, observers: Sequence[LearningRule], draws: int) -> "Watch":
-        """The observers of a leader; nobody where there are none."""
+    def of(cls, leader: LearningRule, observers: Sequence[LearningRule], draws: int) -> "Watch":
+        """The rules that watch a leader; nobody where there are none."""
         if not observers:
-            return cls()
+            return NOBODY
         rules = observed(leader, observers)
         return cls(rules, [rule.name for rule in rules].index(leader.name), draws)
+
+    def led_by(self, leader: LearningRule) -> tuple[LearningRule, ...]:
+        """All rules, with the leader of one network, whose numbers are its own."""
+        return (*self.rules[: self.place], leader, *self.rules[self.place + 1 :])
 
 
 NOBODY = Watch()
@@ -133,7 +137,7 @@ def newborn(
             jnp.full((), -1, jnp.int32),
             task.first_level() if isinstance(task, Curriculum) else (),
             rule.init(circuit, weights, batch_size, noise_key) if isinstance(task, Streaming) else (),
-            first_observers(circuit, watch.rules, optimizers, weights),
+            first_observers(circuit, watch.led_by(rule), optimizers, weights) if watch.rules else (),
         )
 
     return jax.vmap(one)(hyper.varying, jax.vmap(circuit.init)(keys[0]) if weights is None else weights, keys[1])
@@ -201,9 +205,9 @@ def learn_watched(
 ) -> tuple[Learner, Outcome, Comparison]:
     """`learn_trials`, with every observed rule asked what it would have done."""
     after, outcome, gradient = learn_trials(circuit, rule, optimizers, learner, trials, key)
-    leader = watch.leader, gradient
+    rules, leader = watch.led_by(rule), (watch.place, gradient)
     observers, comparison = observe(
-        circuit, watch.rules, optimizers, learner.observers, learner.weights, trials, key, watch.draws, leader
+        circuit, rules, optimizers, learner.observers, learner.weights, trials, key, watch.draws, leader
     )
     return after._replace(observers=observers), outcome, comparison
 

@@ -62,8 +62,10 @@ def check_observers(circuit: Circuit, leader: LearningRule, observers: Sequence[
     for rule in observers:
         expect("compare", rule, LearningRule, "rules", "each watches the run", "compare=[rtrl(), eprop()]")
     names = [rule.name for rule in observers]
-    if len(set(names)) < len(names):
-        raise refusal("compare", names, "every rule once", "results are found by the rules' names", "compare=[rtrl()]")
+    twins = any(rule.name == leader.name and rule != leader for rule in observers)
+    if len(set(names)) < len(names) or twins:
+        names += [leader.name] if twins else []
+        raise refusal("compare", names, "every name once", "results are found by the rules' names", "compare=[rtrl()]")
     if isinstance(draws, bool) or not isinstance(draws, int) or not 1 <= draws <= MOST_DRAWS:
         why = "bias and variance of rules that draw random numbers are taken over so many gradients"
         raise refusal("compare_draws", draws, f"a whole number from 1 to {MOST_DRAWS}", why, "compare_draws=100")
@@ -83,6 +85,7 @@ def check_observers(circuit: Circuit, leader: LearningRule, observers: Sequence[
 
 def observed(leader: LearningRule, observers: Sequence[LearningRule]) -> tuple[LearningRule, ...]:
     """All rules of a comparison: BPTT first, the leader last unless it is among the observers."""
+    # Names hold numbers, such as that of BP(0.5), which rules do not have inside a compiled function.
     rules = {rule.name: rule for rule in (bptt(), *observers)}
     rules.setdefault(leader.name, leader)
     return tuple(rules.values())
@@ -114,7 +117,7 @@ def observe(
     """What every rule would do with the same trials; `leader` is the place of the leading rule and its gradient."""
     place, led = leader
     after: list[Observer | tuple[()]] = []
-    drawn: list[list[Float[Array, "draw weight"]]] = []
+    drawn: list[list[Float[Array, "_draw _weight"]]] = []
     for number, (rule, own) in enumerate(zip(rules, observers, strict=True)):
         seen = weights if isinstance(own, tuple) and not own else _with_own(weights, own)
         keys = jax.random.split(jax.random.fold_in(key, number), draws if rule.stochastic else 1)
@@ -143,13 +146,13 @@ def _learn(
     return Observer(learnt.cerebellum, learnt.feedback, state)
 
 
-def _by_group(gradients: CorticalWeights) -> list[Float[Array, "draw weight"]]:
+def _by_group(gradients: CorticalWeights) -> list[Float[Array, "draw _weight"]]:
     """Gradients as vectors, for each group of weights; the last one holds all."""
     rows = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(gradients)]
     return [*rows[:3], jnp.concatenate(rows, axis=1)]
 
 
-def compare(drawn: Sequence[Sequence[Float[Array, "draw weight"]]]) -> Comparison:
+def compare(drawn: Sequence[Sequence[Float[Array, "_draw _weight"]]]) -> Comparison:
     """All measures, from the draws of each rule by group; the first rule is the exact one."""
     exact = [group[0] for group in drawn[0]]
     first = [[group[0] for group in groups] for groups in drawn]

@@ -186,7 +186,7 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
                 name,
                 ", ".join(known for known in QUANTITIES if has(rule, known)),
                 f"{rule.name} has none: it needs {' and '.join(QUANTITIES[name].needs)}",
-                "compare=[rules], which records it"
+                "compare=[rules] alone, which records all of a comparison"
                 if QUANTITIES[name].group == "comparison"
                 else 'record=["true_gradient"], or train with bp_lambda()',
             )
@@ -211,7 +211,12 @@ def has(rule: LearningRule, name: str) -> bool:
 def applicable(names: Iterable[str], rule: LearningRule) -> tuple[str, ...]:
     """Those of the names that a rule has: without a prediction there is nothing to record of it."""
     _check_list(names)
-    return tuple(name for name in names if not isinstance(name, str) or name not in QUANTITIES or has(rule, name))
+    return tuple(name for name in names if not _is_of_prediction(name) or has(rule, name))
+
+
+def _is_of_prediction(name: str) -> bool:
+    """Whether a rule may lack it; what is unknown, or recorded by comparing, is for `check_names` to refuse."""
+    return isinstance(name, str) and name in QUANTITIES and QUANTITIES[name].group != "comparison"
 
 
 def _check_list(names: Iterable[str]) -> None:

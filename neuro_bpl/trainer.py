@@ -109,8 +109,8 @@ class Trainer:
     @property
     def watch(self) -> Watch:
         """The rules that watch."""
-        experiment = self.part.first
-        return Watch.over(experiment.rule, experiment.compare, experiment.compare_draws)
+        first = self.part.first
+        return Watch.of(first.rule, first.compare, first.compare_draws)
 
     def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
         """Every network at its first update, or where the checkpoint left it, and the updates done."""

@@ -10,7 +10,7 @@ import numpy as np
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall
 
 import neuro_bpl as nb
-from neuro_bpl import optimizers, traces
+from neuro_bpl import credit, optimizers, traces
 from neuro_bpl.nonlinearities import NONLINEARITIES
 from neuro_bpl.readout import LOSSES
 from neuro_bpl.recording import QUANTITIES
@@ -20,6 +20,7 @@ JUNK = [None, True, False, -1, 0, 1, 3, 10**30, -0.5, 0.5, 1.5, math.nan, math.i
 JUNK += ["", "x", "3", "tanh ", "adma", "float16", "lambda", b"adam", [], [1], ["loss"], ["los"], [None], (), (0, 1)]
 JUNK += [{}, {"b1": 0.5}, {"b1": "x"}, {"beta": 1}, {1}, len, nb.Optimizer, Path("/")]
 JUNK += [np.float32("nan"), np.int64(-3), np.array([1.0, 2.0]), np.zeros(0)]
+JUNK += ["random ", "steps", nb.bptt, [nb.bptt], [nb.bptt(), nb.bptt()], [nb.rtrl(update="step")], [nb.rflo()]]
 JUNK += [nb.bptt(), CIRCUIT, Recall(), nb.Optimizers(), nb.Optimizer(), CORTEX, READOUT, nb.Immediate()]
 
 
@@ -73,6 +74,13 @@ def is_seed_tuple(value):
     return isinstance(value, tuple) and value and all(is_whole(0, 2**31)(seed) for seed in value)
 
 
+def is_watch(value):
+    """Rules that may watch one with a prediction, in a circuit without a feedback pathway."""
+    good = isinstance(value, (list, tuple)) and all(isinstance(rule, nb.LearningRule) for rule in value)
+    names = [rule.name for rule in value] if good else []
+    return good and len(set(names)) == len(names) and not any(r.update == "step" or r.reads_feedback for r in value)
+
+
 def is_grid(value):
     return False
 
@@ -104,6 +112,8 @@ SCHEDULE = {
     "seeds": is_whole(1, 100),
     "precision": is_one_of(("float32", "float64")),
     "record": is_record,
+    "compare": is_watch,
+    "compare_draws": is_whole(1, 100_000),
     "optimizers": or_none(is_a(nb.Optimizers)),
     "weights": or_none(is_a(nb.Weights)),
     "circuit": is_a(nb.Circuit),
@@ -113,6 +123,8 @@ SCHEDULE = {
     "resume": is_flag,
     "overwrite": is_flag,
 }
+WHEN = {"update": is_one_of(("trial", "step"))}
+BY_FEEDBACK = {"feedback": is_one_of(("symmetric", "random", "learned")), **WHEN}
 is_optimizer = or_none(is_a(nb.Optimizer, nb.OptaxOptimizer))
 
 CALLS = {
@@ -164,8 +176,10 @@ CALLS = {
             "cerebellum": or_none(is_a(nb.LinearPredictor, nb.GranularPredictor)),
             "regularization": is_a(nb.Regularization),
             "initial_state": is_a(nb.InitialState),
+            "feedback": or_none(is_a(nb.FeedbackPathway)),
         },
     ),
+    "FeedbackPathway": Call(nb.FeedbackPathway, {}, {"scale": is_within(0)}),
     "Optimizer": Call(
         nb.Optimizer,
         {},
@@ -198,6 +212,19 @@ CALLS = {
     ),
     "dni": Call(nb.dni, {}, {"window": is_whole(1), "discount": is_within(0, 1), "kappa": is_within(0)}),
     "tbptt": Call(nb.tbptt, {"window": 1}, {"window": or_none(is_whole(1))}),
+    "rtrl": Call(nb.rtrl, {}, WHEN),
+    "snap": Call(nb.snap, {}, {"order": is_whole(1), **WHEN}),
+    "uoro": Call(nb.uoro, {}, WHEN),
+    "kf_rtrl": Call(nb.kf_rtrl, {}, WHEN),
+    "eprop": Call(nb.eprop, {}, BY_FEEDBACK),
+    "rflo": Call(nb.rflo, {}, BY_FEEDBACK),
+    "feedback_alignment": Call(nb.feedback_alignment, {}, BY_FEEDBACK),
+    "node_perturbation": Call(nb.node_perturbation, {}, {"sd": is_above(0), **WHEN}),
+    "output_only": Call(nb.output_only, {}, WHEN),
+    "random_gradient": Call(nb.random_gradient, {}, WHEN),
+    "Full": Call(traces.Full, {}, {"reach": or_none(is_whole(2))}),
+    "Perturbed": Call(traces.Perturbed, {}, {"sd": is_above(0)}),
+    "Feedback": Call(credit.Feedback, {}, {"learned": is_flag}),
     "LearningRule": Call(
         nb.LearningRule,
         {"trace": nb.Immediate(), "credit": nb.Exact()},

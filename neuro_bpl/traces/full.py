@@ -80,7 +80,7 @@ def pattern(cortex: Cortex, weights: CorticalWeights, reach: int) -> Bool[Array,
     exists = jnp.stack([w != 0 for w in cortical.recurrent_blocks(cortex, weights).values()]).any(0)
     one_more = exists | jnp.eye(cortex.n_units, dtype=bool)
     within = one_more
-    for _ in range(reach - 2):
+    for _ in range(min(reach, cortex.n_units) - 2):  # no path without a loop is longer
         within = (one_more[:, :, None] & within[None]).any(1)
     return within
 

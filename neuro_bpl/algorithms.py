@@ -153,7 +153,7 @@ def node_perturbation(sd: float = 1e-3, *, update: str = "trial") -> LearningRul
 
 
 def output_only(*, update: str = "trial") -> LearningRule:
-    """A control: the readout learns, the cortex stays as it was born."""
+    """A control: the readout learns, the cortex stays as it was born (but for costs of rates or weights)."""
     return _present(Immediate(), NoError(), update)
 
 

@@ -24,6 +24,7 @@ from neuro_bpl.trials import Trials
 
 GROUPS = ("w_in", "w_rec", "b", "all")
 MOST_DRAWS = 100_000
+AT_ONCE = 16  # most draws of one gradient that are held in memory together
 
 
 class Observer(NamedTuple):
@@ -79,7 +80,7 @@ def check_observers(circuit: Circuit, leader: LearningRule, observers: Sequence[
                 rule.name,
                 'rules with update="trial", watching one of them',
                 "gradients are compared at the same weights, and here the weights change within the trial",
-                f'{rule.name.removesuffix(" step-wise")} with update="trial"',
+                'rules with update="trial", such as rtrl(), and a leader of that kind',
             )
 
 
@@ -125,11 +126,17 @@ def observe(
             gradient = led
             gradients = jax.tree.map(lambda leaf: leaf[None], led)
         else:
-            gradients = jax.lax.map(lambda k, rule=rule, seen=seen: rule.gradients(circuit, seen, trials, k), keys)
+            gradients = _draw(circuit, rule, seen, trials, keys)
             gradient = jax.tree.map(lambda leaf: leaf[0], gradients)
         drawn.append(_by_group(gradients.cortex))
         after.append(_learn(circuit, optimizers, seen, own, gradient))
     return tuple(after), compare(drawn)
+
+
+def _draw(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, keys: Key[Array, " draw"]) -> Weights:
+    """One gradient for each key, a few at a time."""
+    at_once = max(size for size in range(1, AT_ONCE + 1) if len(keys) % size == 0)
+    return jax.lax.map(lambda key: rule.gradients(circuit, weights, trials, key), keys, batch_size=at_once)
 
 
 def _with_own(weights: Weights, own: Observer) -> Weights:

@@ -13,7 +13,8 @@ import neuro_bpl as nb
 MODEL = "models/rule_comparison.py"
 TINY = ("--n-updates", 4, "--n-evaluations", 2, "--seeds", 2, "--n-units", 4, "--batch-size", 3)
 SMALL_TASKS = ("--add-steps", 14, "--mimic-steps", 3, "--mimic-channels", 4, "--reaching-steps", 3)
-RULES = ("--rule", "bptt,snap,eprop,rflo")
+RULES = ("--rule", "bptt,rflo")
+TASKS = ("add", "mimic")
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +31,24 @@ def performance():
 
 
 def test_rules_learn_one_by_one_and_performance_is_drawn(script, folder):  # noqa: F811
-    status, out, err = script(
-        MODEL, *TINY, *SMALL_TASKS, *RULES, "--task", "add,mimic,target_reaching,digits", "--output", folder
-    )
+    status, out, err = script(MODEL, *TINY, *SMALL_TASKS, *RULES, "--task", ",".join(TASKS), "--output", folder)
     assert status == 0, err
-    for task in ("add", "mimic", "target_reaching", "digits"):
+    for task in TASKS:
         run = nb.open_run(folder / task)
-        assert run["evaluation"]["loss"].rule.values.tolist() == ["BPTT", "SnAp-1", "e-prop", "RFLO"]
+        assert run["evaluation"]["loss"].rule.values.tolist() == ["BPTT", "RFLO"]
         assert np.isfinite(run["gradients"]["weight_alignment"]).all()
         assert f"run: {folder / task}" in out
     figure = folder / "performance"
-    tasks = ("--tasks", "add,mimic,target_reaching,digits")
+    tasks = ("--tasks", ",".join(TASKS))
     status, out, err = script("analyses/rule_performance.py", "--runs", folder, *tasks, "--output", figure)
     assert status == 0, err
-    assert out.count("\n| ") == 4
-    assert out.count("Spearman") == 4
+    assert out.count("\n| ") == 2
+    assert out.count("Spearman") == len(TASKS)
     assert figure.with_suffix(".png").stat().st_size > 10_000
 
 
 def test_all_rules_watch_one_and_alignment_is_drawn(script, folder):  # noqa: F811
-    words = ("--observe", "--draws", 2, "--task", "add", "--rule", "uoro,eprop,output_only,bp_lambda,rflo_learned")
+    words = ("--observe", "--draws", 2, "--task", "add", "--rule", "uoro,eprop,output_only")
     status, out, err = script(MODEL, *TINY, *SMALL_TASKS, *words, "--output", folder)
     assert status == 0, err
     run = nb.open_run(folder / "add_observed")

@@ -15,7 +15,7 @@ from neuro_bpl.circuit import Weights
 class NoError:
     """0 in place of lₜ: only the readout learns, from a cortex that stays as it was born (a reservoir).
 
-    Jaeger 2001, GMD Report 148.
+    Jaeger 2001, GMD Report 148. Costs of rates or weights, where there are some, still change the cortex.
     """
 
     predicting = False

@@ -31,8 +31,8 @@ class Full:
     docs/theory.md (24). A synapse exists where its weight is not zero. In a densely connected cortex a reach of 2 is
     RTRL.
 
-    Memory is units² · gates · (inputs + units + 1) numbers for each state component and trial, and time is units times
-    that a step, whatever the reach: the entries left out are zeros that are stored.
+    Memory is units² · gates · (inputs + units + 1) numbers for each state component and trial, and a step takes units ·
+    gates multiplications of each, whatever the reach: the entries left out are zeros that are stored.
 
     Raises
     ------

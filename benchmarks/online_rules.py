@@ -1,0 +1,178 @@
+"""What an update costs by each rule: its time beside BPTT's, and the memory that it needs.
+
+All times come from one run, measured in turn (A B C A B C …), so that a machine that drifts drifts for all of them.
+An update is what training runs: forward pass, gradients, Adam on all weights; several in one compiled scan. Step-wise
+rules change the weights at every step of the trial.
+
+Memory is what XLA sets aside for intermediate results of one compiled update, at its peak: activity kept for a backward
+sweep, traces, gradients. Weights, optimiser state and trials are there before and after it, and are not counted.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+import neuro_bpl as nb
+from neuro_bpl import cli
+from neuro_bpl.learner import Learner, learn_batch
+from neuro_bpl.parameters import check, field, refusal
+
+RULES: dict[str, Callable[[], nb.LearningRule]] = {
+    "bptt": nb.bptt,
+    "rtrl": nb.rtrl,
+    "bp_lambda": nb.bp_lambda,
+    "bp_lambda_0": partial(nb.bp_lambda, 0.0),
+    "tbptt": partial(nb.tbptt, 1),
+    "snap": nb.snap,
+    "uoro": nb.uoro,
+    "kf_rtrl": nb.kf_rtrl,
+    "eprop": nb.eprop,
+    "rflo": nb.rflo,
+    "rflo_learned": partial(nb.rflo, "learned"),
+    "feedback_alignment": nb.feedback_alignment,
+    "node_perturbation": nb.node_perturbation,
+    "output_only": nb.output_only,
+    "random_gradient": nb.random_gradient,
+    "eprop_step": partial(nb.eprop, update="step"),
+    "rflo_step": partial(nb.rflo, update="step"),
+    "snap_step": partial(nb.snap, update="step"),
+    "uoro_step": partial(nb.uoro, update="step"),
+    "rtrl_step": partial(nb.rtrl, update="step"),
+}
+REFERENCE = "bptt"
+PACKAGES = ("neuro_bpl", "jax", "numpy", "optax")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The circuit, and how long to measure."""
+
+    rule: str = field(",".join(RULES), "learning rules, separated by commas; BPTT is always measured")
+    n_units: int = field(32, "cortical units", symbol="n", low=1)
+    n_inputs: int = field(10, "input channels", low=1)
+    n_outputs: int = field(10, "outputs, each with a target at every step", low=1)
+    n_steps: int = field(20, "steps of a trial", symbol="T", low=1)
+    batch_size: int = field(10, "trials of an update", low=1)
+    tau: float = field(0.02, "membrane time constant", unit="s", symbol="τ", above=0)
+    dt: float = field(0.01, "duration of a step", unit="s", symbol="dt", above=0)
+    rounds: int = field(7, "rounds of measurement; the median is kept", low=1)
+    n_updates: int = field(50, "updates in one compiled scan", low=1)
+    seconds: float = field(0.3, "shortest time of one measurement", unit="s", above=0)
+    output: str = field("data/runs/online_rules.nc", "NetCDF file of the results; an older one there is replaced")
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name in self.rule.split(","):
+            if name not in RULES:
+                raise refusal("rule", name, ", ".join(RULES), "these rules are measured", "--rule bptt,eprop")
+
+
+def circuit(p: Parameters) -> nb.Circuit:
+    """That of models/rule_comparison.py."""
+    return nb.Circuit(
+        nb.RateCortex(p.n_inputs, p.n_units, tau=p.tau, dt=p.dt),
+        nb.LinearReadout(p.n_outputs, "squared_error"),
+        nb.LinearPredictor(),
+        feedback=nb.FeedbackPathway(),
+    )
+
+
+def trials(p: Parameters) -> nb.Trials:
+    """Noise, with noise to follow."""
+    k_inputs, k_targets = jax.random.split(jax.random.key(0))
+    return nb.Trials(
+        jax.random.normal(k_inputs, (p.batch_size, p.n_steps, p.n_inputs)),
+        jax.random.normal(k_targets, (p.batch_size, p.n_steps, p.n_outputs)),
+    )
+
+
+class Training:
+    """One rule in training on one batch, compiled."""
+
+    def __init__(self, p: Parameters, rule: nb.LearningRule) -> None:
+        network, batch = circuit(p), trials(p)
+        adam = nb.Optimizer("adam", 1e-4)
+        optimizers = nb.Optimizers(adam, adam, adam)
+        weights = network.init(jax.random.key(1))
+        self.learner = Learner(weights, optimizers.transform(network, weights).init(weights), jnp.full((), -1))
+        self.keys = jax.random.split(jax.random.key(2), p.n_updates)
+        self.update = lambda learner, key: learn_batch(network, rule, optimizers, learner, batch, key)
+        self.many = jax.jit(lambda learner: jax.lax.scan(self.update, learner, self.keys))
+
+    def run(self) -> None:
+        """All updates of one scan."""
+        jax.block_until_ready(self.many(self.learner))
+
+    def memory(self) -> float:
+        """Bytes of intermediate results of one update."""
+        compiled = jax.jit(self.update).lower(self.learner, self.keys[0]).compile()
+        return float(compiled.memory_analysis().temp_size_in_bytes)
+
+
+def seconds(run: Callable[[], None], shortest: float) -> float:
+    """Wall time of one call, from as many as fill the shortest time."""
+    calls, start = 0, time.perf_counter()
+    while True:
+        run()
+        calls += 1
+        passed = time.perf_counter() - start
+        if passed >= shortest:
+            return passed / calls
+
+
+def measure(p: Parameters) -> xr.Dataset:
+    """Time and memory of one update of every rule."""
+    rules = [RULES[name]() for name in dict.fromkeys([REFERENCE, *p.rule.split(",")])]
+    trainings = [Training(p, rule) for rule in rules]
+    for training in trainings:
+        training.run()
+    times = np.array([[seconds(one.run, p.seconds) for one in trainings] for _ in range(p.rounds)]) / p.n_updates
+    relative = times / times[:, :1]
+    memory = np.array([training.memory() for training in trainings]) / 1e6
+    return dataset(p, [rule.name for rule in rules], np.median(times, 0), np.median(relative, 0), memory)
+
+
+def dataset(p: Parameters, names: list[str], times: np.ndarray, relative: np.ndarray, memory: np.ndarray) -> xr.Dataset:
+    """The results with their units, and what was measured on what."""
+    settings = {name: value for name, value in asdict(p).items() if name not in ("rule", "output")}
+    versions = {f"{package}_version": version(package) for package in PACKAGES}
+    return xr.Dataset(
+        {
+            "time": ("rule", times, {"units": "s", "long_name": "time of one update"}),
+            "relative_time": ("rule", relative, {"units": "1", "long_name": "time of one update relative to BPTT's"}),
+            "memory": ("rule", memory, {"units": "MB", "long_name": "peak memory for intermediate results"}),
+        },
+        {"rule": ("rule", names, {"long_name": "learning rule"})},
+        {**settings, **versions, "cortex": "RateCortex (tanh)", "device": jax.devices()[0].device_kind},
+    )
+
+
+def table(found: xr.Dataset) -> str:
+    """The results in Markdown."""
+    lines = ["| rule | time of an update (ms) | time / BPTT | memory (MB) |", "|---|---|---|---|"]
+    for name in found.rule.values:
+        one = found.sel(rule=name)
+        lines.append(f"| {name} | {1e3 * one.time:.3g} | {one.relative_time:.2f} | {one.memory:.3g} |")
+    return "\n".join(lines)
+
+
+def benchmark(p: Parameters) -> None:
+    """Measure, print, write."""
+    found = measure(p)
+    print(table(found), flush=True)
+    path = Path(p.output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found.to_netcdf(path, engine="h5netcdf")
+    print(f"results: {path}")
+
+
+if __name__ == "__main__":
+    cli.main(Parameters, __doc__, benchmark)

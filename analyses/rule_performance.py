@@ -23,6 +23,8 @@ from neuro_bpl.parameters import field, refusal
 
 EXACT = ("BPTT", "RTRL")
 STRONG, SIGNIFICANT = -0.5, 0.05
+WIDE = 100  # ratio of losses from which on the axis is logarithmic
+SOLVED = 1e-6  # losses below are drawn here
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,12 @@ def draw(found: dict[str, xr.Dataset]) -> Figure:
 
 
 def draw_task(axes: Axes, task: str, found: xr.Dataset) -> None:
-    """Mean ± SD over seeds in both directions."""
+    """Mean ± SD over seeds in both directions; a logarithmic axis where losses differ by orders of magnitude."""
+    means = found["loss"].mean("seed")
+    wide = float(means.max()) > WIDE * float(means.min())
     for number, rule in enumerate(found.rule.values):
         one = found.sel(rule=rule)
+        one = one.assign(loss=one["loss"].clip(min=SOLVED)) if wide else one
         x = float(one["alignment"].mean()) if np.isfinite(one["alignment"]).any() else 0.0
         spread = [float(one[name].std(ddof=1)) for name in ("alignment", "loss")]
         marker = "os^vDP*X<>hdp8H"[number % 15]
@@ -86,7 +91,8 @@ def draw_task(axes: Axes, task: str, found: xr.Dataset) -> None:
     rho, p, _ = rank_correlation(found)
     axes.set_title(f"{task.replace('_', ' ')}\nρ = {rho:.2f}, p = {p:.2g}")
     axes.set_xlabel("cosine with BPTT")
-    axes.set_yscale("log")
+    if wide:
+        axes.set(yscale="log", ylim=(SOLVED / 2, None))
 
 
 def report(found: dict[str, xr.Dataset], cost: xr.Dataset | None) -> None:

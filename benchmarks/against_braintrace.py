@@ -12,7 +12,6 @@ column says how far the two gradients are apart.
 """
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,7 +253,6 @@ def benchmark(p: Parameters) -> None:
     except ImportError:
         print(LEFT_OUT)
         return
-    warnings.filterwarnings("ignore", category=UserWarning, module="braintrace")
     lines = [f"braintrace {braintrace.__version__}, JAX {jax.__version__}\n", HEADER]
     print("\n".join(lines), flush=True)
     for case in CASES:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Key
 
 from neuro_bpl.nonlinearities import NONLINEARITIES, tanh
 from neuro_bpl.parameters import check, field, refusal
@@ -390,16 +390,6 @@ def as_weights(cortex: Cortex, gradient: Float[Array, "gate units pre"]) -> Cort
     return CorticalWeights(
         own_rows(cortex, cortex.input_gates, w_in), own_rows(cortex, cortex.recurrent_gates, w_rec), b[:, 0]
     )
-
-
-def readable(cortex: Cortex) -> Bool[Array, "gate pre"]:
-    """Which of the sources [xₜ; hₜ₋₁; 1] each gate reads."""
-    inputs, rates = (
-        jnp.array([k in reading for k in range(cortex.n_gates)])[:, None]
-        for reading in (cortex.input_gates, cortex.recurrent_gates)
-    )
-    pre = jnp.arange(cortex.n_inputs + cortex.n_units + 1)
-    return jnp.where(pre < cortex.n_inputs, inputs, rates | (pre == len(pre) - 1))
 
 
 def initial_state_gradient(weights: CorticalWeights, credit_0: State) -> State | None:

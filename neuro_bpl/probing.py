@@ -115,8 +115,7 @@ def cortical_trace(probe: Probe) -> Float[Array, "trial time state gate presynap
     traces = trace.eligibility(probe.circuit.cortex, probe.weights.cortex, probe.seen)
     in_time = jnp.moveaxis(traces, (-1, 0), (0, 1))  # (trial, time, component, gate, unit, presynaptic)
     by_unit = in_time.swapaxes(3, 4)
-    existing = jnp.where(cortical.readable(probe.circuit.cortex), by_unit, 0)
-    return existing.reshape(*by_unit.shape[:2], -1, *by_unit.shape[4:])
+    return by_unit.reshape(*by_unit.shape[:2], -1, *by_unit.shape[4:])
 
 
 def predictor_trace(probe: Probe) -> Float[Array, "trial time state"]:

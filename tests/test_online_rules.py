@@ -80,6 +80,17 @@ def signs(circuit, n_steps):
     return drawn, pairs, normal
 
 
+def existing(cell, weights, trial):
+    """A trial without what synapses would do that do not exist: UORO's balance counts those that do."""
+    from_inputs, from_rates = oracle.existing_rows(cell, weights)
+    n_in = weights.w_in.shape[1]
+    exists = np.zeros(trial.M[1].shape[1:])
+    exists[from_inputs, :n_in] = 1.0
+    exists[from_rates, n_in:-1] = 1.0
+    exists[:, -1] = 1.0
+    return trial._replace(M=[None, *(M * exists for M in trial.M[1:])])
+
+
 def of_trial(k, in_time):
     """Draws of one trial, the state's components end to end."""
     return [None if s is None else np.concatenate([np.asarray(c)[..., k].reshape(-1) for c in s]) for s in in_time]
@@ -107,7 +118,7 @@ def oracle_gradient(name, circuit, weights, trials, cell, **mistake):
         c = np.array([[1, 1] if pair is None else [pair[0][k], pair[1][k]] for pair in pairs])
         makers = {
             "RTRL": lambda trial=trial: oracle_online.rtrl(trial),
-            "UORO": lambda trial=trial, nu=nu: oracle_online.rank_one(trial, nu, **mistake),
+            "UORO": lambda trial=trial, nu=nu: oracle_online.rank_one(existing(cell, own, trial), nu, **mistake),
             "KF-RTRL": lambda trial=trial, nu=nu, c=c: oracle_online.kronecker(
                 trial, c[:, 0], c[:, 1], nu[0], **mistake
             ),

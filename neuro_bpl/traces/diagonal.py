@@ -56,14 +56,14 @@ class Diagonal:
     ) -> tuple[SynapticTrace, CorticalWeights]:
         """lₜ εₜ."""
         trace = elementwise.advance(cortex, trace, now, diagonal(cortex, weights, now))
-        return trace, elementwise.share(cortex, weights, credit.error_t, trace)
+        return trace, elementwise.share(weights, credit.error_t, trace)
 
     def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
         """εₜ."""
 
         def advance(trace: SynapticTrace, now: CorticalStep) -> tuple[SynapticTrace, Array]:
             trace = elementwise.advance(cortex, trace, now, diagonal(cortex, weights, now))
-            return trace, trace.synapses
+            return trace, elementwise.dense(cortex, trace.synapses)
 
         nothing = elementwise.init(cortex, weights, episode.inputs.shape[-1], episode.inputs.dtype)
         return jax.lax.scan(advance, nothing, steps(episode))[1]
@@ -78,5 +78,5 @@ def diagonal(cortex: Cortex, weights: CorticalWeights, now: CorticalStep) -> Kep
     """diag(Jₜ): D, and what a unit's rate does to its own drives."""
     local = cortical.local_slopes(cortex, now.s_tm1, now.a_t)
     autapses = self_weights(cortex, weights)
-    own = jnp.stack([sum(w[:, None] * drive[gate] for gate, w in autapses.items()) for drive in local.drive])
-    return elementwise.direct(cortex, now).at[:, 0].add(own)
+    own = [[w[:, None] * drive[gate] for gate, w in autapses.items()] for drive in local.drive]
+    return tuple(add_error(sum(o[1:], start=o[0]), row) for o, row in zip(own, local.direct, strict=True))

@@ -60,4 +60,4 @@ class Immediate:
 
     def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
         """∂sₜ/∂W|_{sₜ₋₁ held}."""
-        return jax.vmap(lambda now: elementwise.immediate(cortex, now))(steps(episode))
+        return jax.vmap(lambda now: elementwise.dense(cortex, elementwise.immediate(cortex, now)))(steps(episode))

@@ -59,18 +59,18 @@ class Leaky:
     ) -> tuple[SynapticTrace, CorticalWeights]:
         """κ(lₜ + Gₜ) Rₜ εₜ₋₁ + lₜ εₜ: the sum of (10) with the late half shifted to the step that knows it."""
         past, trace = trace, elementwise.advance(cortex, trace, now, elementwise.direct(cortex, now))
-        share = elementwise.share(cortex, weights, credit.error_t, trace)
+        share = elementwise.share(weights, credit.error_t, trace)
         if credit.explicit_t is None:
             return trace, share
         late = recurrent_signal(cortex, weights, now.s_tm1, now.a_t, credit.explicit_t)
-        return trace, jax.tree.map(jnp.add, share, elementwise.share(cortex, weights, late, past))
+        return trace, jax.tree.map(jnp.add, share, elementwise.share(weights, late, past))
 
     def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
         """εₜ."""
 
         def advance(trace: SynapticTrace, now: CorticalStep) -> tuple[SynapticTrace, Array]:
             trace = elementwise.advance(cortex, trace, now, elementwise.direct(cortex, now))
-            return trace, trace.synapses
+            return trace, elementwise.dense(cortex, trace.synapses)
 
         nothing = elementwise.init(cortex, weights, episode.inputs.shape[-1], episode.inputs.dtype)
         return jax.lax.scan(advance, nothing, steps(episode))[1]

@@ -12,14 +12,16 @@ from neuro_bpl import cortex as cortical
 from neuro_bpl.cortex import Cortex, CorticalWeights, State
 from neuro_bpl.credit import StepCredit
 from neuro_bpl.parameters import check, field
-from neuro_bpl.traces.protocol import CorticalStep, n_sources, no_influence
+from neuro_bpl.traces import synapses
+from neuro_bpl.traces.protocol import CorticalStep, no_influence
+from neuro_bpl.traces.synapses import Synapses
 
 
 class PerturbedTrace(NamedTuple):
     """The perturbed twin's state s̃, the eligibility of synapses and of s₀, and whether the first step is to come."""
 
     twin: State
-    synapses: Float[Array, "gate units pre batch"]
+    synapses: Synapses
     s_0: State
     is_first: Bool[Array, ""]
 
@@ -52,7 +54,7 @@ class Perturbed:
         """The twin begins in s₀, too."""
         return PerturbedTrace(
             twin=cortical.initial_state(cortex, weights, (n_trials,), dtype),
-            synapses=jnp.zeros((cortex.n_gates, cortex.n_units, n_sources(cortex), n_trials), dtype),
+            synapses=synapses.zeros(cortex, n_trials, dtype),
             s_0=no_influence(cortex, (n_trials,), dtype),
             is_first=jnp.array(True),
         )
@@ -65,7 +67,7 @@ class Perturbed:
         xi = tuple(jax.random.normal(k, s.shape, s.dtype) for k, s in zip(keys, now.s_tm1, strict=True))
         trace = advance(cortex, weights, trace, now, xi, self.sd)
         excess = credit.excess(trace.twin) / self.sd
-        gradient = cortical.as_weights(cortex, jnp.einsum("b,gvpb->gvp", excess, trace.synapses))
+        gradient = synapses.sum_over_trials(jnp.broadcast_to(excess, now.s_tm1[0].shape), trace.synapses)
         credit_0 = tuple(excess * component for component in trace.s_0)
         return trace, gradient._replace(s_0=cortical.initial_state_gradient(weights, credit_0))
 
@@ -84,7 +86,7 @@ def advance(
     first = cortical.pull_state(cortex, weights, now.s_tm1, now.a_t, xi)
     return PerturbedTrace(
         twin=tuple(s + sd * noise for s, noise in zip(moved, xi, strict=True)),
-        synapses=trace.synapses + jnp.stack(pulled)[:, :, None] * now.sources(),
+        synapses=jax.tree.map(jnp.add, trace.synapses, synapses.outer(cortex, pulled, now)),
         s_0=tuple(jnp.where(trace.is_first, f, e) for f, e in zip(first, trace.s_0, strict=True)),
         is_first=jnp.array(False),
     )

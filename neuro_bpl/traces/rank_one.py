@@ -10,14 +10,16 @@ from jaxtyping import Array, Float
 from neuro_bpl import cortex as cortical
 from neuro_bpl.cortex import Cortex, CorticalWeights, State
 from neuro_bpl.credit import StepCredit
-from neuro_bpl.traces.protocol import CorticalStep, n_sources, no_influence
+from neuro_bpl.traces import synapses
+from neuro_bpl.traces.protocol import CorticalStep, no_influence
+from neuro_bpl.traces.synapses import Synapses
 
 
 class RankOneTrace(NamedTuple):
     """s̃ and θ̃ of each trial; θ̃ for synapses and biases, and for s₀ where there is one."""
 
     s: State
-    synapses: Float[Array, "gate units pre batch"]
+    synapses: Synapses
     s_0: State | None
 
 
@@ -35,11 +37,11 @@ class RankOne:
 
     def init(self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> RankOneTrace:
         """Nothing for the synapses; s̃ = θ̃ = ν for s₀, whose product is the identity on average."""
-        synapses = jnp.zeros((cortex.n_gates, cortex.n_units, n_sources(cortex), n_trials), dtype)
+        nothing, numbers = no_influence(cortex, (n_trials,), dtype), synapses.zeros(cortex, n_trials, dtype)
         if weights.s_0 is None:
-            return RankOneTrace(no_influence(cortex, (n_trials,), dtype), synapses, None)
-        nu = signs(key, no_influence(cortex, (n_trials,), dtype))
-        return RankOneTrace(nu, synapses, nu)
+            return RankOneTrace(nothing, numbers, None)
+        nu = signs(key, nothing)
+        return RankOneTrace(nu, numbers, nu)
 
     def step(
         self, cortex: Cortex, weights: CorticalWeights, trace: RankOneTrace, now: CorticalStep, credit: StepCredit
@@ -47,7 +49,7 @@ class RankOne:
         """(lₜ·s̃ₜ) θ̃ₜ."""
         trace = advance(cortex, weights, trace, now, signs(now.key, trace.s))
         size = (credit.error_t * trace.s[0]).sum(0)
-        gradient = cortical.as_weights(cortex, jnp.einsum("b,gvpb->gvp", size, trace.synapses))
+        gradient = synapses.sum_over_trials(jnp.broadcast_to(size, credit.error_t.shape), trace.synapses)
         if trace.s_0 is None:
             return trace, gradient
         return trace, gradient._replace(s_0=tuple((size * component).sum(-1) for component in trace.s_0))
@@ -60,14 +62,13 @@ def advance(
     local = cortical.local_slopes(cortex, now.s_tm1, now.a_t)
     pushed = cortical.push_state(cortex, weights, local, trace.s)
     by_gate = zip(*local.drive, strict=True)
-    pulled = jnp.stack([sum(n * d for n, d in zip(nu, drives, strict=True)) for drives in by_gate])
-    sources = now.sources()
-    s_0 = () if trace.s_0 is None else trace.s_0
-    rho_0 = balance(length((trace.synapses, *s_0)), length(pushed))
-    rho_1 = balance(length((pulled,)) * length((sources,)), length(nu))
+    pulled = tuple(sum(n * d for n, d in zip(nu, drives, strict=True)) for drives in by_gate)
+    rho_0 = balance(length(tuple(jax.tree.leaves((trace.synapses, trace.s_0)))), length(pushed))
+    rho_1 = balance(jnp.sqrt(synapses.outer_squared(cortex, pulled, now)), length(nu))
+    grown = synapses.outer(cortex, tuple(drive / rho_1 for drive in pulled), now)
     return RankOneTrace(
         s=tuple(rho_0 * p + rho_1 * n for p, n in zip(pushed, nu, strict=True)),
-        synapses=trace.synapses / rho_0 + pulled[:, :, None] / rho_1 * sources,
+        synapses=jax.tree.map(jnp.add, synapses.scaled(1 / rho_0, trace.synapses), grown),
         s_0=None if trace.s_0 is None else tuple(component / rho_0 for component in trace.s_0),
     )
 

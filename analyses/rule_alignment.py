@@ -46,7 +46,8 @@ def draw(cosines: xr.DataArray, title: str) -> Figure:
     image = axes.imshow(values, vmin=-0.2, vmax=1, cmap="cividis")
     for row, column in np.ndindex(*values.shape):
         ink = "white" if values[row, column] < 0.5 else "black"
-        axes.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center", color=ink, fontsize=5.5)
+        shown = f"{round(float(values[row, column]), 2) + 0.0:.2f}"  # never −0.00
+        axes.text(column, row, shown, ha="center", va="center", color=ink, fontsize=5.5)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(length=0)

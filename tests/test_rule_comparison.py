@@ -1,6 +1,7 @@
 """The model that compares all rules, and its analyses, on tiny parameters."""
 
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -110,3 +111,33 @@ def test_the_rank_correlation_leaves_out_exact_rules_and_such_without_alignment(
     assert rho == pytest.approx(wanted.statistic)
     assert p == pytest.approx(wanted.pvalue)
     assert rho < -0.3
+
+
+COST = "benchmarks/online_rules.py"
+QUICK = ("--rounds", 1, "--n-updates", 2, "--seconds", 0.001, "--n-units", 3, "--n-steps", 3, "--batch-size", 2)
+
+
+def test_the_cost_of_rules_is_measured_and_drawn_into_the_table(script, folder):  # noqa: F811
+    path = folder / "cost.nc"
+    status, out, err = script(COST, *QUICK, "--rule", "bptt,snap_step", "--output", path)
+    assert status == 0, err
+    assert out.startswith("| rule |")
+    cost = xr.load_dataset(path)
+    assert cost.rule.values.tolist() == ["BPTT", "SnAp-1 backward step-wise"]
+    assert float(cost.relative_time[0]) == 1
+    assert {name: values.attrs["units"] for name, values in cost.items()} == {
+        "time": "s",
+        "relative_time": "1",
+        "memory": "MB",
+    }
+    assert (cost.memory > 0).all()
+    status, _, err = script(COST, *QUICK, "--rule", "backprop", "--output", path)
+    assert status == 2
+    assert "Type: " in err
+
+
+def test_without_braintrace_the_comparison_is_left_out_and_says_so(script, monkeypatch):  # noqa: F811
+    monkeypatch.setitem(sys.modules, "braintrace", None)
+    status, out, err = script("benchmarks/against_braintrace.py", "--rounds", 1)
+    assert status == 0, err
+    assert 'pip install "neuro_bpl[benchmark]"' in out

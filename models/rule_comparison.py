@@ -37,6 +37,7 @@ RULES = {
     "output_only": nb.output_only,
     "random_gradient": nb.random_gradient,
 }
+PREDICTING = ("bp_lambda", "dni")
 LOSSES = {
     "add": "sigmoid_cross_entropy",
     "mimic": "squared_error",
@@ -65,7 +66,9 @@ class Parameters:
     mimic_steps: int = field(20, "steps of a trial of Mimic", symbol="T", low=1)
     reaching_steps: int = field(10, "steps of a trial of target reaching", symbol="T", low=1)
     n_cues: int = field(4, "cues of target reaching", low=1)
-    learning_rate: float = field(3e-3, "Adam, all weights", symbol="η", low=0)
+    kappa: float = field(1.0, "weight of the synthetic gradient of bp_lambda and dni", symbol="κ", low=0)
+    learning_rate: float = field(3e-3, "Adam, cortex and readout", symbol="η", low=0)
+    predictor_learning_rate: float = field(3e-3, "Adam, cerebellum", symbol="α", low=0)
     batch_size: int = field(10, "trials of an update", low=1)
     n_updates: int = field(1000, "updates (with --observe, a tenth of the budget does)", low=1)
     n_evaluations: int = field(10, "evaluations", low=1)
@@ -116,15 +119,20 @@ def circuit(p: Parameters, of: Any) -> nb.Circuit:
     )
 
 
+def learning_rule(p: Parameters, name: str) -> nb.LearningRule:
+    """A rule by its name."""
+    return RULES[name](kappa=p.kappa) if name in PREDICTING else RULES[name]()
+
+
 def experiment(p: Parameters) -> Experiment:
     """All that determines a run on one task, with one rule that learns."""
-    of, adam = task(p), nb.Optimizer("adam", p.learning_rate)
-    learns = p.leader if p.observe else p.rule
+    of = task(p)
+    adam, predictor = nb.Optimizer("adam", p.learning_rate), nb.Optimizer("adam", p.predictor_learning_rate)
     return Experiment(
         circuit=circuit(p, of),
         task=of,
-        rule=RULES[learns](),
-        optimizers=nb.Optimizers(adam, adam, adam),
+        rule=learning_rule(p, p.leader if p.observe else p.rule),
+        optimizers=nb.Optimizers(adam, adam, predictor),
         schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, 1, p.precision),
         seeds=nb.Seeds.count(p.seeds),
         record=("weight_alignment",),
@@ -133,7 +141,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def observing(p: Parameters) -> Experiment:
     """The experiment of the leader, watched by every rule that was asked for."""
-    others = tuple(RULES[name]() for name in p.rule.split(","))
+    others = tuple(learning_rule(p, name) for name in p.rule.split(","))
     return replace(experiment(p), compare=others, compare_draws=p.draws)
 
 

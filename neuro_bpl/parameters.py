@@ -153,7 +153,7 @@ def _check_numbers(instance: Any, spec: dataclasses.Field, value: Any) -> None:
 def _is_inside(spec: dataclasses.Field, value: Any) -> bool:
     low, above, high = (spec.metadata[bound] for bound in ("low", "above", "high"))
     is_whole = not _is_whole(spec) or isinstance(value, numbers.Integral)
-    return (
+    return bool(
         isinstance(value, numbers.Real)
         and not isinstance(value, bool)
         and is_whole

@@ -30,6 +30,13 @@ N_INPUTS, N_UNITS, N_OUTPUTS = 3, 5, 3
 N_TRIALS, N_STEPS = 3, 7
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Every compiled program takes several of the memory maps that a process may have; modules do not share theirs."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def untyped():
     """Without the type checks that only tests have: wrong types are refused by the package itself."""

@@ -11,6 +11,7 @@ from neuro_bpl import figures
 
 MODEL = runpy.run_path(str(ROOT / "models/sequential_digits.py"))
 REACHING = runpy.run_path(str(ROOT / "models/target_reaching.py"))
+COMPARED = runpy.run_path(str(ROOT / "models/rule_comparison.py"))
 CURVES = runpy.run_path(str(ROOT / "analyses/learning_curves.py"))
 
 
@@ -55,3 +56,14 @@ def test_the_predicted_gradient_aligns_with_the_true_one_the_better_the_larger_l
         ours = cosine.sel(lambda_=value)
         error = ((spread**2 + float(ours.std(ddof=1)) ** 2) / 20) ** 0.5
         assert abs(float(ours.mean()) - mean) < 3 * error
+
+
+@pytest.mark.science
+def test_an_unbiased_rule_learns_what_rules_without_recurrent_paths_miss(tmp_path):
+    """The order of docs/results.md on Add, where what was seen ten steps ago counts."""
+    rules = ("bptt", "kf_rtrl", "uoro", "snap", "eprop", "output_only")
+    COMPARED["simulate"](COMPARED["Parameters"](task="add", rule=",".join(rules), output=str(tmp_path)))
+    loss = nb.open_run(tmp_path / "add")["evaluation"]["loss"].sel(split="test").isel(update=-1)
+    for better, worse in (("BPTT", "KF-RTRL"), ("KF-RTRL", "UORO"), ("UORO", "SnAp-1"), ("UORO", "e-prop")):
+        _, low, _ = figures.interval95((loss.sel(rule=worse) - loss.sel(rule=better)).values)
+        assert low > 0, (better, worse)

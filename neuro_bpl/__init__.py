@@ -17,10 +17,10 @@ from neuro_bpl.algorithms import (
     tbptt,
     uoro,
 )
+from neuro_bpl.cells import GRUCortex, LSTMCortex, RateCortex
 from neuro_bpl.cerebellum import DeepPredictor, GranularPredictor, LinearPredictor
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.contents import statuses
-from neuro_bpl.cortex import GRUCortex, LSTMCortex, RateCortex
 from neuro_bpl.credit import Exact, ImmediateError, Predicted
 from neuro_bpl.evaluation import evaluate
 from neuro_bpl.experiment import Seeds

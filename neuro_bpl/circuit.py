@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from neuro_bpl import cortex as cortical
+from neuro_bpl.cells import Cortex, State
 from neuro_bpl.cerebellum import Predictor
-from neuro_bpl.cortex import Cortex, CorticalWeights, Trajectory
+from neuro_bpl.cortex import CorticalWeights, Trajectory
 from neuro_bpl.feedback import FeedbackPathway
 from neuro_bpl.initial_state import InitialState
 from neuro_bpl.metrics import Outcome, accuracy
@@ -152,11 +153,11 @@ class Circuit:
                 "Circuit(cortex, readout, feedback=FeedbackPathway())",
             )
 
-    def mossy_fibres(self, s: cortical.State, x: Float[Array, "inputs *batch"]) -> Float[Array, "fibres *batch"]:
+    def mossy_fibres(self, s: State, x: Float[Array, "inputs *batch"]) -> Float[Array, "fibres *batch"]:
         """[s; x]: all of the state and, where the predictor reads it, the input of the same step."""
         return jnp.concatenate((*s, x) if self.predictor().reads_input else s)
 
-    def predict(self, theta: PyTree, s: cortical.State, x: Float[Array, "inputs *batch"]) -> cortical.State:
+    def predict(self, theta: PyTree, s: State, x: Float[Array, "inputs *batch"]) -> State:
         """ĝ = g(s; θ) or g(s, x; θ), by state component."""
         prediction = self.predictor().predict(theta, self.mossy_fibres(s, x))
         return tuple(jnp.split(prediction, self.cortex.n_components))

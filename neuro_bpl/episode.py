@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from neuro_bpl import cortex as cortical
+from neuro_bpl.cells import Cortex, Gates, State
 from neuro_bpl.circuit import Circuit, Weights, target_rates
-from neuro_bpl.cortex import Cortex, CorticalWeights, Gates, State, Trajectory
+from neuro_bpl.cortex import CorticalWeights, Trajectory
 from neuro_bpl.readout import ReadoutWeights
 from neuro_bpl.trials import Trials
 

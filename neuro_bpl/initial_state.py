@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from neuro_bpl.cortex import Cortex, State
+from neuro_bpl.cells import Cortex, State
 from neuro_bpl.parameters import check, field
 
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
+from neuro_bpl.cells import State
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import State
 from neuro_bpl.episode import Reroute
 from neuro_bpl.metrics import Outcome, accuracy
 from neuro_bpl.readout import ReadoutWeights

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl import td
+from neuro_bpl.cells import State
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import State
 from neuro_bpl.credit import Credit, StepCredit, protocol
 from neuro_bpl.episode import Reroute
 from neuro_bpl.metrics import Outcome

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from neuro_bpl import cerebellum, circuit, cortex, credit, feedback, optimizers, readout, regularization, traces
+from neuro_bpl import cells, cerebellum, circuit, credit, feedback, optimizers, readout, regularization, traces
 from neuro_bpl import initial_state as initial
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.parameters import flatten, refusal, to_dict
@@ -25,9 +25,9 @@ KNOWN: dict[str, type] = {
     known.__name__: known
     for known in (
         circuit.Circuit,
-        cortex.RateCortex,
-        cortex.LSTMCortex,
-        cortex.GRUCortex,
+        cells.RateCortex,
+        cells.LSTMCortex,
+        cells.GRUCortex,
         readout.LinearReadout,
         cerebellum.LinearPredictor,
         cerebellum.GranularPredictor,

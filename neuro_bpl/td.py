@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from neuro_bpl import cortex as cortical
+from neuro_bpl.cells import Cortex, State
 from neuro_bpl.cerebellum import Predictor
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import State
 from neuro_bpl.episode import Episode, StateInTime, add_error
 
 Scalar = float | Float[Array, ""]
@@ -55,7 +55,7 @@ def future(circuit: Circuit, weights: Weights, episode: Episode, mix: Mix) -> St
 
 
 def td_error(
-    cortex: cortical.Cortex,
+    cortex: Cortex,
     weights: cortical.CorticalWeights,
     s_tm1: State,
     a_t: Float[Array, "drives *batch"],

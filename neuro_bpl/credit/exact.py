@@ -6,8 +6,8 @@ import jax
 from jaxtyping import Array, Int
 
 from neuro_bpl import td
+from neuro_bpl.cells import State
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import State
 from neuro_bpl.credit.protocol import Assignment, with_errors
 from neuro_bpl.episode import Episode
 from neuro_bpl.parameters import check, field

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from neuro_bpl import td
+from neuro_bpl.cells import State
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import State
 from neuro_bpl.credit.protocol import Assignment, StepCredit, with_errors
 from neuro_bpl.episode import Episode, add_error
 from neuro_bpl.parameters import check, field, refusal

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
+from neuro_bpl.cells import State
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import State
 from neuro_bpl.episode import Episode, StateInTime, add_error
 from neuro_bpl.td import Scalar
 

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from neuro_bpl.cells import Cortex, RateCortex
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import Cortex, CorticalWeights, RateCortex
+from neuro_bpl.cortex import CorticalWeights
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.readout import LinearReadout, ReadoutWeights
 from neuro_bpl.tasks.held_out import held_out_key

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuro_bpl import cortex as cortical
+from neuro_bpl.cells import Cortex, Gates, State
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import Cortex, CorticalWeights, Gates, State
+from neuro_bpl.cortex import CorticalWeights
 from neuro_bpl.credit import Assignment, StepCredit
 from neuro_bpl.episode import Episode, add_error
 from neuro_bpl.traces import elementwise

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from neuro_bpl import cortex as cortical
-from neuro_bpl.cortex import Cortex, CorticalWeights, State
+from neuro_bpl.cells import Cortex, State
+from neuro_bpl.cortex import CorticalWeights
 from neuro_bpl.credit import StepCredit
 from neuro_bpl.parameters import check, field
 from neuro_bpl.traces.protocol import CorticalStep, identity, n_sources, no_influence

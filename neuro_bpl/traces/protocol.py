@@ -5,8 +5,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from neuro_bpl.cells import Cortex, State
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import Cortex, CorticalWeights, State
+from neuro_bpl.cortex import CorticalWeights
 from neuro_bpl.credit import Assignment, StepCredit
 from neuro_bpl.episode import Episode
 

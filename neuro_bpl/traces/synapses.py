@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from neuro_bpl.cortex import Cortex, CorticalWeights, Gates
+from neuro_bpl.cells import Cortex, Gates
+from neuro_bpl.cortex import CorticalWeights
 from neuro_bpl.traces.protocol import CorticalStep
 
 

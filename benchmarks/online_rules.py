@@ -22,25 +22,12 @@ import xarray as xr
 
 import neuro_bpl as nb
 from neuro_bpl import cli
+from neuro_bpl.algorithms import NAMED
 from neuro_bpl.learner import Learner, learn_batch
 from neuro_bpl.parameters import check, field, refusal
 
 RULES: dict[str, Callable[[], nb.LearningRule]] = {
-    "bptt": nb.bptt,
-    "rtrl": nb.rtrl,
-    "bp_lambda": nb.bp_lambda,
-    "bp_lambda_0": partial(nb.bp_lambda, 0.0),
-    "tbptt": partial(nb.tbptt, 1),
-    "snap": nb.snap,
-    "uoro": nb.uoro,
-    "kf_rtrl": nb.kf_rtrl,
-    "eprop": nb.eprop,
-    "rflo": nb.rflo,
-    "rflo_learned": partial(nb.rflo, "learned"),
-    "feedback_alignment": nb.feedback_alignment,
-    "node_perturbation": nb.node_perturbation,
-    "output_only": nb.output_only,
-    "random_gradient": nb.random_gradient,
+    **NAMED,
     "eprop_step": partial(nb.eprop, update="step"),
     "rflo_step": partial(nb.rflo, update="step"),
     "snap_step": partial(nb.snap, update="step"),

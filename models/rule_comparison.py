@@ -7,7 +7,6 @@ every update what it would have done.  The two streaming tasks, Add and Mimic, a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +14,12 @@ import xarray as xr
 
 import neuro_bpl as nb
 from neuro_bpl import cli
+from neuro_bpl.algorithms import NAMED as RULES
 from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.sweeping import carry_out
 
-MARSCHALL = "Marschall et al. 2020"
-RULES = {
-    "bptt": nb.bptt,
-    "rtrl": nb.rtrl,
-    "bp_lambda": nb.bp_lambda,
-    "dni": nb.dni,
-    "tbptt": partial(nb.tbptt, 1),
-    "snap": nb.snap,
-    "uoro": nb.uoro,
-    "kf_rtrl": nb.kf_rtrl,
-    "eprop": nb.eprop,
-    "rflo": nb.rflo,
-    "rflo_learned": partial(nb.rflo, "learned"),
-    "feedback_alignment": nb.feedback_alignment,
-    "node_perturbation": nb.node_perturbation,
-    "output_only": nb.output_only,
-    "random_gradient": nb.random_gradient,
-}
+MARSCHALL = "code of Marschall et al. 2020"
 PREDICTING = ("bp_lambda", "dni")
 LOSSES = {
     "add": "sigmoid_cross_entropy",
@@ -70,7 +53,7 @@ class Parameters:
     learning_rate: float = field(3e-3, "Adam, cortex and readout", symbol="η", low=0)
     predictor_learning_rate: float = field(3e-3, "Adam, cerebellum", symbol="α", low=0)
     batch_size: int = field(10, "trials of an update", low=1)
-    n_updates: int = field(1000, "updates (with --observe, a tenth of the budget does)", low=1)
+    n_updates: int = field(1000, "updates", low=1)
     n_evaluations: int = field(10, "evaluations", low=1)
     seeds: int = field(5, "networks trained at once", low=1)
     precision: str = field("float32", "floating-point format", choices=("float32", "float64"))

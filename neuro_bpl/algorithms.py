@@ -1,6 +1,8 @@
 """Named algorithms: pairs of a trace and a credit, each with its paper."""
 
 import numbers
+from collections.abc import Callable
+from functools import partial
 
 from neuro_bpl.credit import Credit, Exact, Feedback, ImmediateError, NoError, Predicted, RandomError, Reward
 from neuro_bpl.parameters import nearest, refusal
@@ -178,3 +180,23 @@ def _pathway(feedback: str) -> Credit:
             f'feedback="{nearest(str(feedback), list(PATHWAYS))}"',
         )
     return PATHWAYS[feedback]
+
+
+NAMED: dict[str, Callable[..., LearningRule]] = {
+    "bptt": bptt,
+    "rtrl": rtrl,
+    "bp_lambda": bp_lambda,
+    "dni": dni,
+    "tbptt": partial(tbptt, 1),
+    "snap": snap,
+    "uoro": uoro,
+    "kf_rtrl": kf_rtrl,
+    "eprop": eprop,
+    "rflo": rflo,
+    "rflo_learned": partial(rflo, "learned"),
+    "feedback_alignment": feedback_alignment,
+    "node_perturbation": node_perturbation,
+    "output_only": output_only,
+    "random_gradient": random_gradient,
+}
+"""Every algorithm by a name to type, from exact to none."""

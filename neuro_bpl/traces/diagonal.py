@@ -1,6 +1,7 @@
 """The diagonal trace: what a synapse does to its own unit, and nothing that comes back through others."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from neuro_bpl.credit import Assignment, StepCredit
 from neuro_bpl.episode import Episode, add_error
 from neuro_bpl.traces import elementwise
 from neuro_bpl.traces.elementwise import Kept, SynapticTrace
-from neuro_bpl.traces.protocol import CorticalStep, GatesInTime, TraceInTime, steps
+from neuro_bpl.traces.protocol import CorticalStep, GatesInTime, TraceInTime
 
 
 @jax.tree_util.register_static
@@ -61,13 +62,7 @@ class Diagonal:
 
     def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
         """εₜ."""
-
-        def advance(trace: SynapticTrace, now: CorticalStep) -> tuple[SynapticTrace, Array]:
-            trace = elementwise.advance(cortex, trace, now, diagonal(cortex, weights, now))
-            return trace, elementwise.dense(cortex, trace.synapses)
-
-        nothing = elementwise.init(cortex, weights, episode.inputs.shape[-1], episode.inputs.dtype)
-        return jax.lax.scan(advance, nothing, steps(episode))[1]
+        return elementwise.in_time(cortex, weights, episode, partial(diagonal, cortex, weights))
 
 
 def self_weights(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, " units"]]:

@@ -1,5 +1,6 @@
 """Traces of one number for each synapse and state component of its unit, as element-wise cells can carry themselves."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -9,8 +10,9 @@ from jaxtyping import Array, Float
 from neuro_bpl import cortex as cortical
 from neuro_bpl.cells import Cortex, State
 from neuro_bpl.cortex import CorticalWeights
+from neuro_bpl.episode import Episode
 from neuro_bpl.traces import synapses
-from neuro_bpl.traces.protocol import CorticalStep
+from neuro_bpl.traces.protocol import CorticalStep, TraceInTime, steps
 from neuro_bpl.traces.synapses import Synapses
 
 Kept = tuple[State, ...]
@@ -67,3 +69,16 @@ def direct(cortex: Cortex, now: CorticalStep) -> Kept:
 def dense(cortex: Cortex, by_component: tuple[Synapses, ...]) -> Float[Array, "component gate units pre batch"]:
     """All numbers in one array, with 0 where there is no synapse."""
     return jnp.stack([synapses.dense(cortex, numbers) for numbers in by_component])
+
+
+def in_time(
+    cortex: Cortex, weights: CorticalWeights, episode: Episode, kept: Callable[[CorticalStep], Kept]
+) -> TraceInTime:
+    """εₜ at every step of an episode, from what a unit keeps at each."""
+
+    def step(trace: SynapticTrace, now: CorticalStep) -> tuple[SynapticTrace, Array]:
+        trace = advance(cortex, trace, now, kept(now))
+        return trace, dense(cortex, trace.synapses)
+
+    nothing = init(cortex, weights, episode.inputs.shape[-1], episode.inputs.dtype)
+    return jax.lax.scan(step, nothing, steps(episode))[1]

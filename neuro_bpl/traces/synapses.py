@@ -40,16 +40,10 @@ def outer(cortex: Cortex, drives: Gates, now: CorticalStep) -> Synapses:
 
 def outer_squared(cortex: Cortex, drives: Gates, now: CorticalStep) -> Float[Array, " batch"]:
     """Squared length of `outer`, trial by trial, from the lengths of its factors."""
-    squares = [(drive * drive).sum(0) for drive in drives]
+    squares = jnp.stack([(drive * drive).sum(0) for drive in drives])
     inputs, rates = (now.x_t**2).sum(0), (now.s_tm1[0] ** 2).sum(0)
-    return sum(
-        (squares[gate] * source for gates, source in _readers(cortex, inputs, rates) for gate in gates),
-        start=sum(squares[1:], start=squares[0]),
-    )
-
-
-def _readers(cortex: Cortex, inputs: Array, rates: Array) -> list[tuple[tuple[int, ...], Array]]:
-    return [(cortex.input_gates, inputs), (cortex.recurrent_gates, rates)]
+    read = [squares[jnp.array(gates)].sum(0) for gates in (cortex.input_gates, cortex.recurrent_gates)]
+    return read[0] * inputs + read[1] * rates + squares.sum(0)
 
 
 def scaled(factor: Float[Array, "*units batch"], numbers: Synapses) -> Synapses:

@@ -1,6 +1,6 @@
 """Learning in rate-based cortical circuits taught by a cerebellum that predicts their future gradient."""
 
-from neuro_bpl import credit, tasks, traces
+from neuro_bpl import credit, predictor_traces, tasks, traces
 from neuro_bpl.algorithms import (
     bp_lambda,
     bptt,
@@ -28,7 +28,10 @@ from neuro_bpl.feedback import FeedbackPathway
 from neuro_bpl.initial_state import InitialState
 from neuro_bpl.loading import load
 from neuro_bpl.netcdf import export_netcdf
+from neuro_bpl.olive import OlivaryPathway
 from neuro_bpl.optimizers import OptaxOptimizer, Optimizer, Optimizers
+from neuro_bpl.predictor_traces import HistorySweep
+from neuro_bpl.projection import ProjectedPredictor
 from neuro_bpl.readout import LinearReadout
 from neuro_bpl.regularization import Regularization
 from neuro_bpl.rules import LearningRule
@@ -45,6 +48,7 @@ __all__ = [
     "FeedbackPathway",
     "GRUCortex",
     "GranularPredictor",
+    "HistorySweep",
     "Immediate",
     "ImmediateError",
     "InitialState",
@@ -53,10 +57,12 @@ __all__ = [
     "LearningRule",
     "LinearPredictor",
     "LinearReadout",
+    "OlivaryPathway",
     "OptaxOptimizer",
     "Optimizer",
     "Optimizers",
     "Predicted",
+    "ProjectedPredictor",
     "RateCortex",
     "Regularization",
     "Seeds",
@@ -75,6 +81,7 @@ __all__ = [
     "node_perturbation",
     "open_run",
     "output_only",
+    "predictor_traces",
     "random_gradient",
     "rflo",
     "rtrl",

@@ -6,6 +6,7 @@ from functools import partial
 
 from neuro_bpl.credit import Credit, Exact, Feedback, ImmediateError, NoError, Predicted, RandomError, Reward
 from neuro_bpl.parameters import nearest, refusal
+from neuro_bpl.predictor_traces import PredictorTrace
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.traces import Diagonal, Full, Immediate, Kronecker, Leaky, Perturbed, RankOne, Sweeping, Trace
 
@@ -42,6 +43,8 @@ def bp_lambda(
     trace: Trace | None = None,
     view: str = "forward",
     update: str = "trial",
+    predictor_trace: PredictorTrace | None = None,
+    td_error: str = "exact",
 ) -> LearningRule:
     """BP(λ): the cortex learns from κ ĝₜ, the cerebellum from λ-weighted targets (Pemberton & Ponte Costa 2024, TMLR).
 
@@ -52,7 +55,9 @@ def bp_lambda(
     trace : Immediate or Leaky, optional
         Cortical eligibility trace; Immediate by default.
     view, update : str
-        "forward" and "trial" (default), "backward" and "trial", or "backward" and "step".
+        "forward" and "trial" (default), "backward" and "trial" or "step", or "true online" and "step".
+    predictor_trace, td_error
+        As in `LearningRule`, in the backward and true online views.
 
     Examples
     --------
@@ -60,7 +65,14 @@ def bp_lambda(
     >>> nb.bp_lambda(0.5).name
     'BP(0.5)'
     """
-    return LearningRule(Immediate() if trace is None else trace, Predicted(lambda_, discount, kappa), view, update)
+    return LearningRule(
+        Immediate() if trace is None else trace,
+        Predicted(lambda_, discount, kappa),
+        view,
+        update,
+        predictor_trace,
+        td_error,
+    )
 
 
 def rtrl(*, update: str = "trial") -> LearningRule:

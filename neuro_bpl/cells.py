@@ -90,6 +90,11 @@ class RateCortex:
                 f"RateCortex(..., tau={self.tau}, dt={self.tau})",
             )
 
+    @property
+    def leak(self) -> float:
+        """1 − dt/τ: what a unit keeps of its rate from one step to the next."""
+        return 1 - self.dt / self.tau
+
     def activate(self, u: Float[Array, "units *batch"]) -> Float[Array, "units *batch"]:
         """a = φ(u)."""
         return NONLINEARITIES[self.nonlinearity].value(u)

@@ -42,6 +42,34 @@ class Predictor(Protocol):
         """θ with absent synapses at exactly zero."""
 
 
+@runtime_checkable
+class Featured(Protocol):
+    """A predictor with an output layer: ĝ = W φ + b, the last two arrays of θ, of features φ of the mossy fibres."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether nothing but W and b learns."""
+
+    def features(self, theta: PyTree, fibres: MossyFibres) -> Float[Array, "features *batch"]:
+        """φ."""
+
+
+@runtime_checkable
+class SelfOrganizing(Protocol):
+    """A predictor some of whose weights learn from activity alone, without TD errors."""
+
+    def taught(self, theta: PyTree) -> PyTree:
+        """A tree of bools: which weights learn from TD errors."""
+
+    def organized(self, theta: PyTree, fibres: MossyFibres) -> PyTree:
+        """Minus the change that activity makes, summed over the batch; zero for the other weights."""
+
+
+def taught(predictor: Predictor, theta: PyTree) -> PyTree:
+    """A tree of bools: which weights learn from TD errors."""
+    return predictor.taught(theta) if isinstance(predictor, SelfOrganizing) else predictor.plastic(theta)
+
+
 class LinearWeights(NamedTuple):
     """Θ = [W b] of the linear predictor."""
 
@@ -62,6 +90,15 @@ class LinearPredictor:
         """Θ = 0; the key is not used."""
         del key
         return LinearWeights(jnp.zeros((n_state, n_fibres), dtype), jnp.zeros(n_state, dtype))
+
+    @property
+    def linear(self) -> bool:
+        """Yes."""
+        return True
+
+    def features(self, theta: LinearWeights, fibres: MossyFibres) -> Float[Array, "features *batch"]:
+        """The mossy fibres themselves."""
+        return fibres
 
     def predict(self, theta: LinearWeights, fibres: MossyFibres) -> StateGradient:
         """Ĝ = W s + b."""
@@ -130,14 +167,22 @@ class GranularPredictor:
             b_purkinje=jnp.zeros(n_state, dtype),
         )
 
+    @property
+    def linear(self) -> bool:
+        """Whether only the parallel fibres learn."""
+        return self.plasticity == "output"
+
+    def features(self, theta: GranularWeights, fibres: MossyFibres) -> Float[Array, "features *batch"]:
+        """Granule cell activity, through the mossy synapses that exist."""
+        return self.granule(self.project(theta), fibres)
+
     def granule(self, theta: GranularWeights, fibres: MossyFibres) -> Float[Array, "granule *batch"]:
         """Granule cell activity relu(W_granule s + b_granule)."""
         return jax.nn.relu(affine(theta.w_granule, theta.b_granule, fibres))
 
     def predict(self, theta: GranularWeights, fibres: MossyFibres) -> StateGradient:
         """Ĝ = W_purkinje granule + b_purkinje, through the synapses that exist."""
-        wired = self.project(theta)
-        return affine(wired.w_purkinje, wired.b_purkinje, self.granule(wired, fibres))
+        return affine(theta.w_purkinje, theta.b_purkinje, self.features(theta, fibres))
 
     def plastic(self, theta: GranularWeights) -> PyTree:
         """The wiring never learns; the mossy synapses only with plasticity="all"."""
@@ -195,7 +240,12 @@ class DeepPredictor:
             b_out=jnp.zeros(n_state, dtype),
         )
 
-    def last_layer(self, theta: DeepWeights, fibres: MossyFibres) -> Float[Array, "pre *batch"]:
+    @property
+    def linear(self) -> bool:
+        """Whether only the output learns."""
+        return self.plasticity == "output" or not self.hidden
+
+    def features(self, theta: DeepWeights, fibres: MossyFibres) -> Float[Array, "features *batch"]:
         """A ← φ(W a + b), layer by layer; the fibres themselves where there is none."""
         for w, b in zip(theta.w_hidden, theta.b_hidden, strict=True):
             fibres = NONLINEARITIES[self.nonlinearity].value(affine(w, b, fibres))
@@ -203,7 +253,7 @@ class DeepPredictor:
 
     def predict(self, theta: DeepWeights, fibres: MossyFibres) -> StateGradient:
         """Ĝ = W_out a + b_out."""
-        return affine(theta.w_out, theta.b_out, self.last_layer(theta, fibres))
+        return affine(theta.w_out, theta.b_out, self.features(theta, fibres))
 
     def plastic(self, theta: DeepWeights) -> PyTree:
         """The hidden layers learn only with plasticity="all"."""

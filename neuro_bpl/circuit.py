@@ -16,6 +16,7 @@ from neuro_bpl.cortex import CorticalWeights, Trajectory
 from neuro_bpl.feedback import FeedbackPathway
 from neuro_bpl.initial_state import InitialState
 from neuro_bpl.metrics import Outcome, accuracy
+from neuro_bpl.olive import OlivaryPathway
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.readout import LinearReadout, ReadoutWeights
 from neuro_bpl.regularization import Regularization
@@ -23,6 +24,7 @@ from neuro_bpl.trials import Trials, check_trials
 
 INITIAL_STATE = 1 << 16  # folded into the key of the cortex: an arbitrary number that no other weights use
 FEEDBACK = 1 << 17  # folded into the key of the readout
+OLIVE = 1 << 18  # folded into the key of the cortex
 
 
 class Weights(NamedTuple):
@@ -32,6 +34,7 @@ class Weights(NamedTuple):
     readout: ReadoutWeights
     cerebellum: PyTree
     feedback: PyTree = None
+    olive: PyTree = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Circuit:
         Where trials start, and whether that is learnt; zero by default.
     feedback : FeedbackPathway, optional
         Random weights from output errors to the cortex, for rules with `Feedback`; none by default.
+    olive : OlivaryPathway, optional
+        Weights through which climbing fibres learn of errors, for rules with a local TD error; none by default.
 
     Examples
     --------
@@ -74,6 +79,9 @@ class Circuit:
     )
     feedback: FeedbackPathway | None = field(
         None, "random weights from output errors to the cortex", kind=FeedbackPathway, example="FeedbackPathway()"
+    )
+    olive: OlivaryPathway | None = field(
+        None, "weights through which climbing fibres learn of errors", kind=OlivaryPathway, example="OlivaryPathway()"
     )
 
     def __post_init__(self) -> None:
@@ -104,6 +112,7 @@ class Circuit:
             readout=self.readout.init(k_readout, self.cortex.n_units, dtype),
             cerebellum=self.cerebellum and self._init_predictor(self.cerebellum, k_cerebellum, dtype),
             feedback=self.feedback and self._init_feedback(self.feedback, k_readout, dtype),
+            olive=self.olive and self.olive.init(jax.random.fold_in(k_cortex, OLIVE), self.cortex, dtype),
         )
 
     def _init_feedback(self, pathway: FeedbackPathway, k_readout: Key[Array, ""], dtype: jnp.dtype) -> Array:
@@ -111,9 +120,7 @@ class Circuit:
         return pathway.init(key, self.cortex.n_units, self.readout.n_outputs, dtype)
 
     def _init_predictor(self, predictor: Predictor, key: Key[Array, ""], dtype: jnp.dtype) -> PyTree:
-        n_state = cortical.n_state(self.cortex)
-        n_fibres = n_state + self.cortex.n_inputs if predictor.reads_input else n_state
-        return predictor.init(key, n_fibres, n_state, dtype)
+        return predictor.init(key, self.n_fibres(), cortical.n_state(self.cortex), dtype)
 
     def project(self, weights: Weights) -> Weights:
         """Weights with absent synapses at exactly zero; applied after every update, whatever the optimiser."""
@@ -152,6 +159,21 @@ class Circuit:
                 "this rule sends output errors to the cortex through weights of their own",
                 "Circuit(cortex, readout, feedback=FeedbackPathway())",
             )
+
+    def check_olive(self) -> None:
+        """Refuse a circuit without an olivary pathway (`ValueError`)."""
+        if self.olive is None:
+            raise refusal(
+                "Circuit.olive",
+                None,
+                "OlivaryPathway()",
+                "this rule's TD errors come through weights of the olive's own",
+                "Circuit(cortex, readout, LinearPredictor(), olive=OlivaryPathway())",
+            )
+
+    def n_fibres(self) -> int:
+        """Mossy fibres: one for each state variable and, where the predictor reads them, for each input."""
+        return cortical.n_state(self.cortex) + (self.cortex.n_inputs if self.predictor().reads_input else 0)
 
     def mossy_fibres(self, s: State, x: Float[Array, "inputs *batch"]) -> Float[Array, "fibres *batch"]:
         """[s; x]: all of the state and, where the predictor reads it, the input of the same step."""
@@ -210,13 +232,14 @@ class Circuit:
         return self.regularization.add_loss(loss, h_t, synapses, left_t)
 
     def regularized_gradient(self, gradient: Weights, weights: Weights, left_t: Int[Array, "*time batch"]) -> Weights:
-        """A gradient of one step or of whole trials with the pull of W_in, W_rec, W_out and B towards zero."""
+        """A gradient of one step or of whole trials with the pull of W_in, W_rec, W_out and both B towards zero."""
         add = partial(self.regularization.add_gradient, left_t=left_t)
         cortex, readout, to_cortex, to_readout = weights.cortex, weights.readout, gradient.cortex, gradient.readout
         return gradient._replace(
             cortex=to_cortex._replace(w_in=add(to_cortex.w_in, cortex.w_in), w_rec=add(to_cortex.w_rec, cortex.w_rec)),
             readout=to_readout._replace(w=add(to_readout.w, readout.w)),
             feedback=None if gradient.feedback is None else add(gradient.feedback, weights.feedback),
+            olive=None if gradient.olive is None else add(gradient.olive, weights.olive),
         )
 
 

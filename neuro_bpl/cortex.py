@@ -162,6 +162,20 @@ def recurrent_blocks(cortex: Cortex, weights: CorticalWeights) -> dict[int, Floa
     return dict(zip(cortex.recurrent_gates, blocks, strict=True))
 
 
+def autapses(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, " units"]]:
+    """Weight of every unit onto itself, by gate."""
+    return {gate: jnp.diagonal(w) for gate, w in recurrent_blocks(cortex, weights).items()}
+
+
+def pull_own(
+    cortex: Cortex, weights: CorticalWeights, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
+) -> tuple[State, Gates]:
+    """c diag(Jₜ): pull a cotangent of sₜ back within a unit, through the cell and its autapse; and to the drives."""
+    (on_rates, *others), drives = pull_gates(cortex, s_tm1, a_t, credit_t)
+    looped = (w.reshape(-1, *[1] * (a_t.ndim - 1)) * drives[gate] for gate, w in autapses(cortex, weights).items())
+    return (sum(looped, start=on_rates), *others), drives
+
+
 class LocalSlopes(NamedTuple):
     """Slopes of an element-wise step: `direct[c][d]` of component c by component d, `drive[c][g]` by the drive g."""
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl.cells import Cortex, Gates, State
+from neuro_bpl.cerebellum import SelfOrganizing, taught
 from neuro_bpl.circuit import Circuit, Weights, target_rates
 from neuro_bpl.cortex import CorticalWeights, Trajectory
 from neuro_bpl.readout import ReadoutWeights
@@ -93,9 +94,26 @@ def prediction_gradient(circuit: Circuit, theta: PyTree, episode: Episode, error
     n_trials = episode.inputs.shape[-1]
     cotangent = tuple(-jnp.moveaxis(error, 1, 0) / n_trials for error in errors)
     gradient = jax.vjp(predictions, theta)[1](cotangent)[0]
-    return jax.tree.map(
-        lambda g, learns: g if learns else jnp.zeros_like(g), gradient, circuit.predictor().plastic(theta)
-    )
+    learns = taught(circuit.predictor(), theta)
+    gradient = jax.tree.map(lambda g, learns: g if learns else jnp.zeros_like(g), gradient, learns)
+    return organized(circuit, theta, gradient, episode.trajectory.s_t, episode.inputs, episode.steps_left)
+
+
+def organized(
+    circuit: Circuit,
+    theta: PyTree,
+    gradient: PyTree,
+    s_t: StateInTime,
+    inputs: Float[Array, "time inputs batch"],
+    steps_left: Int[Array, "time batch"],
+) -> PyTree:
+    """A gradient with what activity alone makes of a predictor, at the steps that have a future, mean over trials."""
+    predictor = circuit.predictor()
+    if not isinstance(predictor, SelfOrganizing):
+        return gradient
+    fibres = circuit.mossy_fibres(_features_first(s_t), jnp.moveaxis(inputs, 1, 0))
+    alone = predictor.organized(theta, jnp.where(steps_left > 0, fibres, 0))
+    return jax.tree.map(lambda g, own: g + own / inputs.shape[-1], gradient, alone)
 
 
 def cortical_gradient(cortex: Cortex, drives: Gates, episode: Episode) -> CorticalWeights:

@@ -107,8 +107,8 @@ def networks_at_once(experiment: Experiment) -> int:
         weights = circuit.init(key)
         trials = experiment.task.sample(key, key, schedule.batch_size)
         rules = observed(experiment.rule, experiment.compare) if experiment.compare else (experiment.rule,)
-        online = [rule for rule in rules if rule.view == "backward"]
-        carried = [rule.init(circuit, weights, schedule.batch_size, key) for rule in online]
+        online = [rule for rule in rules if rule.view != "forward"]
+        carried = [rule.init(circuit, weights, schedule.batch_size, key, trials.n_steps) for rule in online]
         return weights, (play(circuit, weights, trials, circuit.cerebellum is not None), carried)
 
     weights, episode = jax.eval_shape(one)

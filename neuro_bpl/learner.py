@@ -165,7 +165,7 @@ def learn_batch(
 
     def advance(carry: tuple, moment: Moment) -> tuple[tuple, tuple]:
         weights, optimizer_state, state = carry
-        state, gradient, loss, y_t = rule.step(circuit, weights, state, moment)
+        state, gradient, loss, y_t = rule.step(circuit, weights, state, moment, optimizers.step_size)
         weights, optimizer_state = applied(circuit, rule, optimizers, weights, optimizer_state, gradient)
         return (weights, optimizer_state, state), (loss, y_t)
 
@@ -173,7 +173,7 @@ def learn_batch(
     steps = moments(trials)
     if endless:
         steps = steps._replace(left_t=jnp.ones_like(steps.left_t))
-    online = learner.stream if endless else rule.init(circuit, learner.weights, trials.n_trials, key)
+    online = learner.stream if endless else rule.init(circuit, learner.weights, trials.n_trials, key, trials.n_steps)
     carry = (learner.weights, learner.optimizer_state, online)
     (weights, optimizer_state, online), (losses, outputs) = jax.lax.scan(advance, carry, steps)
     after = learner._replace(weights=weights, optimizer_state=optimizer_state, stream=online if endless else ())
@@ -215,9 +215,11 @@ def learn_watched(
 def applied(
     circuit: Circuit, rule: LearningRule, optimizers: Optimizers, weights: Weights, state: PyTree, gradient: Weights
 ) -> tuple[Weights, PyTree]:
-    """One update of the weights that the rule lets learn; feedback weights that do not learn stay as they are."""
+    """One update of the weights that the rule lets learn; those of feedback and olive may stay as they are."""
     after, state = optimising.apply(optimizers, circuit, weights, state, gradient)
-    return (after if learns_feedback(rule.credit) else after._replace(feedback=weights.feedback)), state
+    feedback = after.feedback if learns_feedback(rule.credit) else weights.feedback
+    olive = after.olive if rule.td_error == "learned" else weights.olive
+    return after._replace(feedback=feedback, olive=olive), state
 
 
 @partial(jax.jit, static_argnames=("circuit", "n_updates", "batch_size"))

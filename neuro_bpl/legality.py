@@ -7,8 +7,12 @@ to losses (`Credit.scope`). A path through later steps may be in one of them, no
 from typing import Any
 
 from neuro_bpl.credit import Credit
+from neuro_bpl.optimizers import Optimizer
 from neuro_bpl.parameters import refusal
+from neuro_bpl.predictor_traces import PredictorTrace, WithDutch
 from neuro_bpl.traces import Sweeping, Trace
+
+UNSAID = (None, "exact")
 
 
 def check_pair(trace: Trace, credit: Credit) -> None:
@@ -75,7 +79,15 @@ def check_view(trace: Trace, credit: Credit, view: str, update: str) -> None:
             "this trace is carried forward in time, and nothing can be swept back",
             f'LearningRule({trace}, {credit}, "backward")',
         )
-    if view == "backward" and credit.scope == "future" and credit.window is not None and credit.window > 1:
+    if view == "true online" and (update != "step" or not credit.predicting):
+        raise refusal(
+            "view, update",
+            (view, update),
+            '"true online", "step" with Predicted(...)',
+            "it makes up for changes of the predictor within a trial, and here there are none",
+            'bp_lambda(view="true online", update="step")',
+        )
+    if view != "forward" and credit.scope == "future" and credit.window is not None and credit.window > 1:
         raise refusal(
             "view",
             view,
@@ -91,6 +103,81 @@ def check_view(trace: Trace, credit: Credit, view: str, update: str) -> None:
             "its targets reach back from the end of the trial",
             'view="backward", update="step"',
         )
+
+
+def check_predictor_trace(credit: Credit, view: str, update: str, trace: PredictorTrace | None, td_error: str) -> None:
+    """Refuse a trace of the predictor, or a way of its errors, that nothing would read.
+
+    Raises
+    ------
+    ValueError
+        It says which view reads it.
+    """
+    unread = [name for name, given in (("predictor_trace", trace), ("td_error", td_error)) if given not in UNSAID]
+    if unread and (view == "forward" or not credit.predicting):
+        raise refusal(
+            ", ".join(unread),
+            (trace, td_error),
+            'None and "exact" but where the predictor learns as the trial runs',
+            f"the {view} view of {credit} carries no trace of the predictor and computes no TD errors",
+            'bp_lambda(view="backward", predictor_trace=HistorySweep())',
+        )
+    if view == "true online" and trace is not None and not isinstance(trace, WithDutch):
+        raise refusal(
+            "predictor_trace",
+            trace,
+            "FullTrace() or HistorySweep() with the true online view",
+            "true online learning is exact, and this trace is not",
+            'bp_lambda(view="true online", update="step", predictor_trace=HistorySweep())',
+        )
+    if view == "true online" and td_error != "exact":
+        raise refusal(
+            "td_error",
+            td_error,
+            '"exact" with the true online view',
+            "what it equals is defined by the Jacobian itself",
+            'view="backward"',
+        )
+
+
+def check_descent(view: str, predictor: Any, batch_size: int) -> None:
+    """Refuse optimisers of the predictor, or batches, with which true online learning would not be exact.
+
+    Raises
+    ------
+    ValueError
+        If it is not plain gradient descent, or there are several trials at a time.
+    """
+    if view != "true online":
+        return
+    plain = isinstance(predictor, Optimizer) and predictor == Optimizer("sgd", predictor.learning_rate)
+    if not plain:
+        raise refusal(
+            "optimizers.predictor",
+            predictor,
+            'Optimizer("sgd", α), without clipping and momentum',
+            "the trace holds the step size α; whatever else changes the update breaks its exactness",
+            'Optimizers(predictor=Optimizer("sgd", 0.01))',
+        )
+    if batch_size != 1:
+        raise refusal(
+            "batch_size",
+            batch_size,
+            "1 with the true online view",
+            "the trace of one trial would have to know the changes that the others make",
+            "batch_size=1",
+        )
+
+
+def not_held(name: str) -> ValueError:
+    """The refusal to compute true online learning with weights that are held."""
+    return refusal(
+        "rule",
+        name,
+        'a rule with view="forward" or "backward"',
+        "true online learning is about weights that change at every step, and a gradient is taken with weights held",
+        "train(...) with this rule, or rule.init(...) and rule.step(...)",
+    )
 
 
 def no_key(name: str, key: Any) -> ValueError:

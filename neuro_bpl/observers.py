@@ -32,6 +32,7 @@ class Observer(NamedTuple):
 
     cerebellum: PyTree
     feedback: PyTree
+    olive: PyTree
     optimizer_state: PyTree
 
 
@@ -97,7 +98,8 @@ def newborn(
 ) -> tuple[Observer | tuple[()], ...]:
     """Every observer before its first update, with the circuit's own cerebellum and feedback weights."""
     state = optimizers.transform(circuit, weights).init(weights)
-    return tuple(Observer(weights.cerebellum, weights.feedback, state) if _has_own(rule) else () for rule in rules)
+    own = Observer(weights.cerebellum, weights.feedback, weights.olive, state)
+    return tuple(own if _has_own(rule) else () for rule in rules)
 
 
 def _has_own(rule: LearningRule) -> bool:
@@ -140,7 +142,7 @@ def _draw(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials
 
 
 def _with_own(weights: Weights, own: Observer) -> Weights:
-    return weights._replace(cerebellum=own.cerebellum, feedback=own.feedback)
+    return weights._replace(cerebellum=own.cerebellum, feedback=own.feedback, olive=own.olive)
 
 
 def _learn(
@@ -150,7 +152,7 @@ def _learn(
     if not own:
         return own
     learnt, state = optimising.apply(optimizers, circuit, weights, own.optimizer_state, gradient)
-    return Observer(learnt.cerebellum, learnt.feedback, state)
+    return Observer(learnt.cerebellum, learnt.feedback, learnt.olive, state)
 
 
 def _by_group(gradients: CorticalWeights) -> list[Float[Array, "draw _weight"]]:

@@ -11,17 +11,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt
 
 from neuro_bpl import cortex as cortical
-from neuro_bpl import td
+from neuro_bpl import olive
 from neuro_bpl.cells import State
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.credit import Credit, StepCredit, protocol
-from neuro_bpl.episode import Reroute
+from neuro_bpl.episode import Reroute, organized
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.moment import Moment, immediate_error, moments, online_outcome, trial_losses
+from neuro_bpl.predictor_traces import Extent, PredictorTrace, Rates
+from neuro_bpl.td import Scalar
 from neuro_bpl.traces import CorticalStep, Trace
 from neuro_bpl.trials import Trials
 
 Noise = UInt[Array, " words"] | tuple[()]
+PREDICTOR = 1 << 19  # folded into the key of a step: an arbitrary number, for the predictor's trace
 
 
 class OnlineState(NamedTuple):
@@ -39,17 +42,33 @@ class OnlineState(NamedTuple):
 
 
 class StepKeys(NamedTuple):
-    """Keys of one step, for the trace and for the credit."""
+    """Keys of one step, for the cortical trace, for the credit, and for the predictor's trace."""
 
     trace: Key[Array, ""]
     credit: Key[Array, ""]
+    predictor: Key[Array, ""]
+
+
+class Parts(NamedTuple):
+    """What a rule is made of, as far as a step needs it.
+
+    `eligibility` is the predictor's trace (None without a prediction), `td_error` the way that errors take back to the
+    olive, and `held` says that weights do not change during a trial.
+    """
+
+    trace: Trace
+    credit: Credit
+    eligibility: PredictorTrace | None
+    td_error: str
+    held: bool
 
 
 def draw(noise: UInt[Array, " words"]) -> tuple[UInt[Array, " words"], StepKeys]:
     """The keys of the next step."""
     # Kept as plain numbers, which can be stored and resumed like any others.
     later, now = jax.random.split(jax.random.wrap_key_data(noise))
-    return jax.random.key_data(later), StepKeys(*jax.random.split(now))
+    trace, credit = jax.random.split(now)
+    return jax.random.key_data(later), StepKeys(trace, credit, jax.random.fold_in(now, PREDICTOR))
 
 
 def rerouting(credit: Credit, weights: Weights, noise: Noise, n_steps: int) -> Reroute | None:
@@ -69,23 +88,23 @@ def begin(noise: UInt[Array, " words"]) -> tuple[UInt[Array, " words"], Key[Arra
 
 
 def init(
-    trace: Trace,
-    credit: Credit,
+    parts: Parts,
     circuit: Circuit,
     weights: Weights,
     n_trials: int,
+    n_steps: int | None,
     noise: Noise,
 ) -> OnlineState:
-    """State before the first step of a batch of trials."""
+    """State before the first step of a batch of trials of `n_steps` steps (None: without end)."""
     cortex, dtype = circuit.cortex, weights.cortex.b.dtype
     noise, key = ((), None) if isinstance(noise, tuple) else begin(noise)
     predictor_trace: PyTree = ()
-    if credit.predicting:
-        predictor_trace = td.no_trace(circuit.predictor(), weights.cerebellum, n_trials, cortical.n_state(cortex))
-    reads_input = credit.predicting and circuit.predictor().reads_input
+    if parts.eligibility is not None:
+        predictor_trace = parts.eligibility.init(circuit, weights, Extent(n_trials, n_steps, parts.held), key)
+    reads_input = parts.credit.predicting and circuit.predictor().reads_input
     return OnlineState(
         s=cortical.initial_state(cortex, weights.cortex, (n_trials,), dtype),
-        cortical_trace=trace.init(cortex, weights.cortex, n_trials, dtype, key),
+        cortical_trace=parts.trace.init(cortex, weights.cortex, n_trials, dtype, key),
         predictor_trace=predictor_trace,
         x=jnp.zeros((cortex.n_inputs, n_trials), dtype) if reads_input else (),
         noise=noise,
@@ -93,10 +112,15 @@ def init(
 
 
 def step(
-    trace: Trace, credit: Credit, circuit: Circuit, weights: Weights, state: OnlineState, moment: Moment
+    parts: Parts,
+    circuit: Circuit,
+    weights: Weights,
+    state: OnlineState,
+    moment: Moment,
+    step_size: Scalar | None = None,
 ) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
     """The state after a step, the step's share of the gradient, its loss (mean over trials), and yₜ."""
-    cortex, s_tm1 = circuit.cortex, state.s
+    cortex, s_tm1, credit = circuit.cortex, state.s, parts.credit
     noise, keys = (state.noise, None) if isinstance(state.noise, tuple) else draw(state.noise)
     a_t = cortical.activation(cortex, weights.cortex, s_tm1, moment.x_t)
     s_t = cortex.combine(s_tm1, cortical.split(cortex, a_t))
@@ -106,27 +130,35 @@ def step(
     told = immediate_error(circuit, weights, s_t, moment, reroute)
     credit_t = _step_credit(credit, circuit, weights, s_t, told.error_t, moment)
     now = CorticalStep(s_tm1, a_t, moment.x_t, keys and keys.trace)
-    cortical_trace, cortical_share = trace.step(cortex, weights.cortex, state.cortical_trace, now, credit_t)
+    cortical_trace, cortical_share = parts.trace.step(cortex, weights.cortex, state.cortical_trace, now, credit_t)
+    now = now._replace(key=keys and keys.predictor)
     predictor_trace, theta_share = _predictor_step(
-        credit, circuit, weights, state, now, s_t, credit_t.bootstrap_t, moment.left_t
+        parts, circuit, weights, state, now, s_t, credit_t.bootstrap_t, moment.left_t, step_size
     )
     gradient = whole_gradient(
-        credit, circuit, weights, Weights(cortical_share, told.readout_gradient, theta_share), moment.left_t
+        parts, circuit, weights, Weights(cortical_share, told.readout_gradient, theta_share), moment.left_t
     )
     x_t = () if isinstance(state.x, tuple) else moment.x_t
     return OnlineState(s_t, cortical_trace, predictor_trace, x_t, noise), gradient, told.loss, told.y_t
 
 
 def whole_gradient(
-    credit: Credit, circuit: Circuit, weights: Weights, gradient: Weights, left_t: Int[Array, "*time batch"]
+    parts: Parts, circuit: Circuit, weights: Weights, gradient: Weights, left_t: Int[Array, "*time batch"]
 ) -> Weights:
-    """The gradient with the cost of weights, and that of the feedback weights, docs/theory.md (22)."""
-    if weights.feedback is None:
-        return circuit.regularized_gradient(gradient, weights, left_t)
-    gradient = circuit.regularized_gradient(gradient._replace(feedback=gradient.readout.w.T), weights, left_t)
-    if learns_feedback(credit):
-        return gradient
-    return gradient._replace(feedback=jnp.zeros_like(weights.feedback))
+    """The gradient with the cost of weights, and those of the weights that follow others, docs/theory.md (22), (32)."""
+    if weights.feedback is not None:
+        gradient = gradient._replace(feedback=gradient.readout.w.T)
+    if weights.olive is not None:
+        gradient = gradient._replace(olive=gradient.cortex.w_rec)
+    gradient = circuit.regularized_gradient(gradient, weights, left_t)
+    return gradient._replace(
+        feedback=gradient.feedback if learns_feedback(parts.credit) else _nothing(weights.feedback),
+        olive=gradient.olive if parts.td_error == "learned" else _nothing(weights.olive),
+    )
+
+
+def _nothing(weights: PyTree) -> PyTree:
+    return jax.tree.map(jnp.zeros_like, weights)
 
 
 def learns_feedback(credit: Credit) -> bool:
@@ -135,8 +167,7 @@ def learns_feedback(credit: Credit) -> bool:
 
 
 def learn(
-    trace: Trace,
-    credit: Credit,
+    parts: Parts,
     circuit: Circuit,
     weights: Weights,
     trials: Trials,
@@ -148,11 +179,11 @@ def learn(
         carry: tuple[OnlineState, Weights], moment: Moment
     ) -> tuple[tuple[OnlineState, Weights], tuple[Array, Array]]:
         state, total = carry
-        state, gradient, loss, y_t = step(trace, credit, circuit, weights, state, moment)
+        state, gradient, loss, y_t = step(parts, circuit, weights, state, moment)
         return (state, jax.tree.map(jnp.add, total, gradient)), (loss, y_t)
 
     nothing = jax.tree.map(jnp.zeros_like, weights)
-    carry = (init(trace, credit, circuit, weights, trials.n_trials, noise), nothing)
+    carry = (init(parts, circuit, weights, trials.n_trials, trials.n_steps, noise), nothing)
     (_, gradient), (losses, outputs) = jax.lax.scan(advance, carry, moments(trials))
     return gradient, online_outcome(circuit, trials, losses, outputs)
 
@@ -178,7 +209,7 @@ def _step_credit(
 
 
 def _predictor_step(
-    credit: Credit,
+    parts: Parts,
     circuit: Circuit,
     weights: Weights,
     state: OnlineState,
@@ -186,17 +217,19 @@ def _predictor_step(
     s_t: State,
     bootstrap_t: State,
     left_t: Int[Array, " batch"],
+    step_size: Scalar | None,
 ) -> tuple[PyTree, PyTree]:
     """eₜ, and the share −δₜ₋₁ eₜ₋₁ of the gradient; both terms of δ use the present θ."""
-    theta, trace_tm1 = weights.cerebellum, state.predictor_trace
-    if not isinstance(credit, protocol.Predicting):
-        return trace_tm1, jax.tree.map(jnp.zeros_like, theta)
-    cortex, predictor = circuit.cortex, circuit.predictor()
+    theta, credit, trace_tm1 = weights.cerebellum, parts.credit, state.predictor_trace
+    if not isinstance(credit, protocol.Predicting) or parts.eligibility is None:
+        return trace_tm1, _nothing(theta)
     x_tm1 = now.x_t if isinstance(state.x, tuple) else state.x  # a predictor that reads no input ignores it
-    prediction_tm1 = circuit.predict(theta, now.s_tm1, x_tm1)
-    prediction_tm1 = jax.tree.map(lambda g: jnp.where(left_t >= 0, g, 0), prediction_tm1)
-    error = td.td_error(cortex, weights.cortex, now.s_tm1, now.a_t, bootstrap_t, prediction_tm1)
-    share = td.trace_gradient(predictor, theta, jnp.concatenate(error), trace_tm1)
-    jacobians = jax.vmap(partial(cortical.jacobian, cortex, weights.cortex), in_axes=-1)(now.s_tm1, now.x_t)
-    slopes = jax.vmap(partial(td.predictor_slope, predictor, theta), in_axes=-1)(circuit.mossy_fibres(s_t, now.x_t))
-    return jax.vmap(td.predictor_trace, (0, 0, 0, None))(trace_tm1, jacobians, slopes, credit.decay), share
+    pulled = olive.pull(parts.td_error, circuit.cortex, weights.cortex, weights.olive, now.s_tm1, now.a_t, bootstrap_t)
+    prediction_tm1 = jnp.concatenate(circuit.predict(theta, now.s_tm1, x_tm1))
+    error = olive.TDError(pulled, prediction_tm1, left_t >= 0)
+    rates = Rates(credit.decay, step_size)
+    share = parts.eligibility.share(circuit, weights, trace_tm1, error, rates)
+    fibres_t = circuit.mossy_fibres(s_t, now.x_t)
+    in_time = (tuple(component[None] for component in s_t), now.x_t[None], left_t[None])
+    share = organized(circuit, theta, share, *in_time)
+    return parts.eligibility.advance(circuit, weights, trace_tm1, now, fibres_t, rates), share

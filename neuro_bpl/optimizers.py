@@ -118,7 +118,8 @@ def _part(name: str) -> Any:
 class Optimizers:
     """One optimiser each for cortex, readout and predictor; None holds that part fixed.
 
-    Feedback weights that learn have an optimiser like the readout's, whose changes they follow.
+    Feedback weights that learn have an optimiser like the readout's, whose changes they follow, and those of the olive
+    one like the cortex's.
 
     `Optimizers(predictor=None)` applies a predictor without training it; `bp_lambda(kappa=0)` trains one without
     applying it.
@@ -137,11 +138,18 @@ class Optimizers:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def step_size(self) -> Any:
+        """α, the learning rate of the predictor; None where there is no such number."""
+        return getattr(self.predictor, "learning_rate", None)
+
     def transform(self, circuit: Circuit, weights: Weights) -> optax.GradientTransformation:
         """One transformation for all weights; what does not learn is left alone whatever the optimiser."""
         plastic = circuit.plastic(weights)
         labels = Weights(*(_labels(part, learns) for part, learns in zip(Weights._fields, plastic, strict=True)))
-        parts = zip(Weights._fields, (self.cortex, self.readout, self.predictor, self.readout), strict=True)
+        parts = zip(
+            Weights._fields, (self.cortex, self.readout, self.predictor, self.readout, self.cortex), strict=True
+        )
         transforms = {part: optax.set_to_zero() if o is None else o.transform() for part, o in parts}
         return optax.partition({**transforms, "fixed": optax.set_to_zero()}, labels)
 

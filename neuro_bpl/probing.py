@@ -15,6 +15,8 @@ from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import CorticalWeights
 from neuro_bpl.credit import protocol
 from neuro_bpl.episode import Episode, StateInTime
+from neuro_bpl.predictor_traces import Extent, FullTrace
+from neuro_bpl.predictor_traces.full import predictor_slope, pushed
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.trials import Trials
 
@@ -119,7 +121,7 @@ def cortical_trace(probe: Probe) -> Float[Array, "trial time state gate presynap
 
 
 def predictor_trace(probe: Probe) -> Float[Array, "trial time state"]:
-    """‖eₜ‖ over the weights of the predictor, docs/theory.md (9)."""
+    """‖eₜ‖ of the full trace over the weights of the predictor, docs/theory.md (9)."""
     circuit, theta, path = probe.circuit, probe.weights.cerebellum, probe.seen.trajectory
     predictor, decay = circuit.predictor(), predicted_credit(probe.rule).decay
 
@@ -127,13 +129,12 @@ def predictor_trace(probe: Probe) -> Float[Array, "trial time state"]:
         s_tm1, s_t, x_t = at_t
         jacobians = jax.vmap(partial(cortical.jacobian, circuit.cortex, probe.weights.cortex), -1)(s_tm1, x_t)
         fibres = circuit.mossy_fibres(s_t, x_t)
-        slopes = jax.vmap(partial(td.predictor_slope, predictor, theta), -1)(fibres)
-        trace = jax.vmap(td.predictor_trace, (0, 0, 0, None))(trace_tm1, jacobians, slopes, decay)
+        slopes = jax.vmap(partial(predictor_slope, predictor, theta), -1)(fibres)
+        trace = jax.vmap(pushed, (0, 0, 0, None))(trace_tm1, jacobians, slopes, decay)
         squares = [(e**2).sum(tuple(range(2, e.ndim))) for e in trace]
         return trace, jnp.sqrt(sum(squares, start=jnp.zeros_like(squares[0])))
 
-    n_trials, n_state = probe.trials.n_trials, cortical.n_state(circuit.cortex)
-    nothing = td.no_trace(predictor, theta, n_trials, n_state)
+    nothing = FullTrace().init(circuit, probe.weights, Extent(probe.trials.n_trials, None, True), None)
     return jax.lax.scan(advance, nothing, (path.s_tm1, path.s_t, probe.seen.inputs))[1].swapaxes(0, 1)
 
 

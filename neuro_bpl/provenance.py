@@ -15,7 +15,20 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from neuro_bpl import cells, cerebellum, circuit, credit, feedback, optimizers, readout, regularization, traces
+from neuro_bpl import (
+    cells,
+    cerebellum,
+    circuit,
+    credit,
+    feedback,
+    olive,
+    optimizers,
+    predictor_traces,
+    projection,
+    readout,
+    regularization,
+    traces,
+)
 from neuro_bpl import initial_state as initial
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.parameters import flatten, refusal, to_dict
@@ -32,8 +45,10 @@ KNOWN: dict[str, type] = {
         cerebellum.LinearPredictor,
         cerebellum.GranularPredictor,
         cerebellum.DeepPredictor,
+        projection.ProjectedPredictor,
         initial.InitialState,
         feedback.FeedbackPathway,
+        olive.OlivaryPathway,
         regularization.Regularization,
         optimizers.Optimizers,
         optimizers.Optimizer,
@@ -44,6 +59,12 @@ KNOWN: dict[str, type] = {
         traces.RankOne,
         traces.Kronecker,
         traces.Perturbed,
+        predictor_traces.FullTrace,
+        predictor_traces.HistorySweep,
+        predictor_traces.LowRankTrace,
+        predictor_traces.ProjectedTrace,
+        predictor_traces.DiagonalTrace,
+        predictor_traces.LeakTrace,
         credit.ImmediateError,
         credit.Exact,
         credit.Predicted,

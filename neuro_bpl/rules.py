@@ -1,7 +1,7 @@
 """Learning rules: Δweights = −η Σₜ creditₜ · traceₜ.
 
 A rule is a pair of a cortical trace and a credit; named algorithms (`algorithms`) are such pairs. How the predictor
-learns (forward or backward view) and when weights change (per trial or per step) are arguments of the rule.
+learns (its view, its trace, its TD error) and when weights change (per trial or per step) are arguments of the rule.
 """
 
 from dataclasses import dataclass
@@ -29,19 +29,41 @@ from neuro_bpl.credit import (
 )
 from neuro_bpl.credit.protocol import is_stochastic
 from neuro_bpl.episode import Episode, cortical_gradient, play, prediction_gradient
-from neuro_bpl.legality import check_pair, check_view, no_key
+from neuro_bpl.legality import check_pair, check_predictor_trace, check_view, no_key, not_held
 from neuro_bpl.metrics import Outcome, accuracy
 from neuro_bpl.moment import Moment
-from neuro_bpl.online import Noise, OnlineState, learns_feedback, whole_gradient
+from neuro_bpl.olive import OWN_WEIGHTS, ROUTES
+from neuro_bpl.online import Noise, OnlineState, Parts, learns_feedback, whole_gradient
 from neuro_bpl.parameters import check, field, is_placeholder, refusal
+from neuro_bpl.predictor_traces import (
+    DiagonalTrace,
+    FullTrace,
+    HistorySweep,
+    LeakTrace,
+    LowRankTrace,
+    PredictorTrace,
+    ProjectedTrace,
+    WithDutch,
+)
+from neuro_bpl.td import Scalar
 from neuro_bpl.traces import Diagonal, Full, Immediate, Kronecker, Leaky, Perturbed, RankOne, Sweeping, Trace
 from neuro_bpl.trials import Trials
+
+VIEWS = ("forward", "backward", "true online")
+TRACES = {
+    FullTrace: "full trace",
+    HistorySweep: "history",
+    LowRankTrace: "low-rank trace",
+    ProjectedTrace: "projected trace",
+    DiagonalTrace: "diagonal trace",
+    LeakTrace: "leak trace",
+}
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("trace", "credit"),
-    meta_fields=("view", "update"),
+    meta_fields=("view", "update", "predictor_trace", "td_error"),
 )
 @dataclass(frozen=True)
 class LearningRule:
@@ -53,22 +75,33 @@ class LearningRule:
         Cortical eligibility trace: a class of `neuro_bpl.traces`.
     credit : Credit
         What multiplies it: a class of `neuro_bpl.credit`.
-    view : "forward" or "backward"
+    view : "forward", "backward" or "true online"
         How the predictor's update is computed: from λ-targets when the trial is over, or from TD errors and traces as
-        it runs. The two are equal while weights are held.
+        it runs. The two are equal while weights are held. The true online view makes up for changes of the weights
+        within a trial: for one trial at a time, step by step, with plain gradient descent of the predictor.
     update : "trial" or "step"
         When weights change.
+    predictor_trace : PredictorTrace, optional
+        Trace of the predictor in the backward and true online views: a class of `neuro_bpl.predictor_traces`;
+        `FullTrace()` by default.
+    td_error : "exact", "diagonal", "random" or "learned"
+        How climbing fibres come by (lₜ + γ ĝₜ) Jₜ in the backward view: with Jₜ itself, with what of it stays within a
+        unit, or through fixed or learning weights of the olive in the place of W_rec.
 
     Raises
     ------
     ValueError
-        If the pair would count a path twice, or asks for what the view cannot know.
+        If the pair would count a path twice, or asks for what the view cannot know or does not read.
     """
 
     trace: Trace = field(doc="cortical eligibility trace", kind=Trace, example="Immediate()")
     credit: Credit = field(doc="what multiplies the trace", kind=Credit, example="Predicted(lambda_=1.0)")
-    view: str = field("forward", "how the predictor's update is computed", choices=("forward", "backward"))
+    view: str = field("forward", "how the predictor's update is computed", choices=VIEWS)
     update: str = field("trial", "when weights change", choices=("trial", "step"))
+    predictor_trace: PredictorTrace | None = field(
+        None, "trace of the predictor", kind=PredictorTrace, example="HistorySweep()"
+    )
+    td_error: str = field("exact", "how errors come to the climbing fibres", choices=ROUTES)
 
     def __post_init__(self) -> None:
         check(self)
@@ -76,18 +109,32 @@ class LearningRule:
             return
         check_pair(self.trace, self.credit)
         check_view(self.trace, self.credit, self.view, self.update)
+        check_predictor_trace(self.credit, self.view, self.update, self.predictor_trace, self.td_error)
 
     @property
     def name(self) -> str:
         """Name of the algorithm, such as "BP(1)"."""
         name = _pair_name(self.trace, self.credit)
-        name += " backward" if self.view == "backward" and isinstance(self.trace, Sweeping) else ""
-        return name + (" step-wise" if self.update == "step" else "")
+        name += f" {self.view}" if self.view != "forward" and isinstance(self.trace, Sweeping) else ""
+        name += " step-wise" if self.update == "step" else ""
+        eligibility = "" if self.predictor_trace is None else _trace_name(self.predictor_trace)
+        td_error = "" if self.td_error == "exact" else f"{self.td_error} TD error"
+        return ", ".join(part for part in (name, eligibility, td_error) if part)
 
     @property
     def stochastic(self) -> bool:
         """Whether it draws random numbers, so that `gradients` needs a key."""
-        return is_stochastic(self.trace) or is_stochastic(self.credit)
+        return any(map(is_stochastic, (self.trace, self.credit, self.predictor_trace)))
+
+    @property
+    def parts(self) -> Parts:
+        """What a step needs to know of the rule."""
+        eligibility = None
+        if self.credit.predicting and self.view != "forward":
+            eligibility = self.predictor_trace or FullTrace()
+            if self.view == "true online" and isinstance(eligibility, WithDutch):
+                eligibility = eligibility.dutch()
+        return Parts(self.trace, self.credit, eligibility, self.td_error, self.update == "trial")
 
     @property
     def reads_feedback(self) -> bool:
@@ -135,8 +182,10 @@ class LearningRule:
         circuit.check(trials)
         circuit.check_weights(weights)
         self.check_circuit(circuit)
+        if self.view == "true online":
+            raise not_held(self.name)
         if self.view == "backward":
-            return online.learn(self.trace, self.credit, circuit, weights, trials, self._noise(key))
+            return online.learn(self.parts, circuit, weights, trials, self._noise(key))
         return self._forward(circuit, weights, trials, self._noise(key))
 
     def check_circuit(self, circuit: Circuit) -> None:
@@ -145,6 +194,10 @@ class LearningRule:
             circuit.predictor()
         if self.reads_feedback:
             circuit.check_feedback()
+        if self.td_error in OWN_WEIGHTS:
+            circuit.check_olive()
+        if (eligibility := self.parts.eligibility) is not None:
+            eligibility.check(circuit)
 
     def _noise(self, key: Key[Array, ""] | None) -> Noise:
         if not self.stochastic:
@@ -163,7 +216,7 @@ class LearningRule:
         else:
             theta = prediction_gradient(circuit, weights.cerebellum, episode, credit.prediction_errors)
         gradient = Weights(cortex, episode.readout_gradient, theta)
-        gradient = whole_gradient(self.credit, circuit, weights, gradient, episode.steps_left)
+        gradient = whole_gradient(self.parts, circuit, weights, gradient, episode.steps_left)
         return gradient, Outcome(episode.loss, accuracy(circuit.readout, episode.outputs, trials))
 
     def cortical_gradient(
@@ -176,22 +229,59 @@ class LearningRule:
         s_0 = cortical.initial_state_gradient(weights.cortex, credit_0)
         return cortical_gradient(circuit.cortex, drives, episode)._replace(s_0=s_0)
 
-    def init(self, circuit: Circuit, weights: Weights, n_trials: int, key: Key[Array, ""] | None = None) -> OnlineState:
-        """State before the first step of a batch of trials; `key` as in `gradients`."""
+    def init(
+        self,
+        circuit: Circuit,
+        weights: Weights,
+        n_trials: int,
+        key: Key[Array, ""] | None = None,
+        n_steps: int | None = None,
+    ) -> OnlineState:
+        """State before the first step of a batch of trials.
+
+        Parameters
+        ----------
+        circuit, weights
+            The circuit and its weights.
+        n_trials : int
+            Trials of the batch.
+        key : JAX key, optional
+            As in `gradients`.
+        n_steps : int, optional
+            Steps of a trial, which a history without a horizon remembers; None: without end.
+
+        Returns
+        -------
+        OnlineState
+            What `step` carries on.
+
+        Raises
+        ------
+        ValueError
+            If the rule needs the end of the trial, a part that the circuit lacks, a key or a horizon.
+        """
         self._check_online()
-        return online.init(self.trace, self.credit, circuit, weights, n_trials, self._noise(key))
+        self.check_circuit(circuit)
+        return online.init(self.parts, circuit, weights, n_trials, n_steps, self._noise(key))
 
     def step(
-        self, circuit: Circuit, weights: Weights, state: OnlineState, moment: Moment
+        self,
+        circuit: Circuit,
+        weights: Weights,
+        state: OnlineState,
+        moment: Moment,
+        step_size: Scalar | None = None,
     ) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
         """One step of a batch of trials; weights may differ from those of the step before.
+
+        `step_size` is the predictor's learning rate α, which the true online view needs to know.
 
         Returns
         -------
         state, gradient, loss, outputs
             The state after the step, the step's share of the gradient, its loss (mean over trials), and yₜ.
         """
-        return online.step(self.trace, self.credit, circuit, weights, state, moment)
+        return online.step(self.parts, circuit, weights, state, moment, step_size)
 
     def _check_online(self) -> None:
         if self.credit.scope == "future" and not self.credit.predicting:
@@ -227,6 +317,19 @@ def _pair_name(trace: Trace, credit: Credit) -> str:
     if isinstance(trace, Full) and trace.reach is not None:
         name = name.replace("RTRL", f"SnAp-{trace.reach}").replace("full", f"SnAp-{trace.reach}")
     return name + (" (learned)" if learns_feedback(credit) else "")
+
+
+def _trace_name(trace: PredictorTrace) -> str:
+    """Such as "history"; with its horizon or rank where that is not the usual one."""
+    name = TRACES.get(type(trace), type(trace).__name__)
+    match trace:
+        case HistorySweep(horizon=int(steps)):
+            return f"{name} of {steps}"
+        case HistorySweep(tolerance=float(share)) if share > 0:
+            return f"{name} to {share:g}"
+        case LowRankTrace(rank=rank) if rank > 1:
+            return f"rank-{rank} trace"
+    return name
 
 
 def _credit_name(credit: Credit) -> str:

@@ -18,6 +18,7 @@ from neuro_bpl import checkpoint, contents, evaluation, recording, results, writ
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.learner import Hyperparameters, Learner, Watch, newborn, run_updates, sample
+from neuro_bpl.legality import check_descent
 from neuro_bpl.parameters import refusal
 from neuro_bpl.recording import EVALUATION, SNAPSHOT
 from neuro_bpl.results import Part, Piece
@@ -94,6 +95,7 @@ class Trainer:
         circuit, task = experiment.circuit, experiment.task
         for point in part.points:
             point.rule.check_circuit(circuit)
+            check_descent(point.rule.view, point.optimizers.predictor, point.schedule.batch_size)
         _check_stream(experiment)
         _check_weights(experiment)
         keys = jax.tree.map(lambda stream: jnp.tile(stream, len(part.points)), experiment.seeds.keys())

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl.cells import Cortex, Gates, State
@@ -34,13 +33,10 @@ class Diagonal:
         self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
     ) -> tuple[GatesInTime, State]:
         """fₜ ∂sₜ/∂uₜ with fₜ = lₜ + fₜ₊₁ diag(Jₜ₊₁), which sums to Σ lₜ εₜ without storing ε; f₀ on s₀."""
-        autapses = self_weights(circuit.cortex, weights.cortex)
 
         def sweep(later: State, at_t: tuple) -> tuple[State, Gates]:
             s_tm1, a_t, error_t = at_t
-            direct, drives = cortical.pull_gates(circuit.cortex, s_tm1, a_t, add_error(error_t, later))
-            own = [autapses[gate][:, None] * drives[gate] for gate in autapses]
-            return add_error(sum(own[1:], start=own[0]), direct), drives
+            return cortical.pull_own(circuit.cortex, weights.cortex, s_tm1, a_t, add_error(error_t, later))
 
         path = episode.trajectory
         nothing = jax.tree.map(lambda s: jnp.zeros_like(s[0]), path.s_t)
@@ -65,14 +61,9 @@ class Diagonal:
         return elementwise.in_time(cortex, weights, episode, partial(diagonal, cortex, weights))
 
 
-def self_weights(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, " units"]]:
-    """Weight of every unit onto itself, by gate."""
-    return {gate: jnp.diagonal(w) for gate, w in cortical.recurrent_blocks(cortex, weights).items()}
-
-
 def diagonal(cortex: Cortex, weights: CorticalWeights, now: CorticalStep) -> Kept:
     """diag(Jₜ): D, and what a unit's rate does to its own drives."""
     local = cortical.local_slopes(cortex, now.s_tm1, now.a_t)
-    autapses = self_weights(cortex, weights)
+    autapses = cortical.autapses(cortex, weights)
     own = [[w[:, None] * drive[gate] for gate, w in autapses.items()] for drive in local.drive]
     return tuple(add_error(sum(o[1:], start=o[0]), row) for o, row in zip(own, local.direct, strict=True))

@@ -85,7 +85,7 @@ def length(arrays: tuple[Float[Array, "... batch"], ...]) -> Float[Array, " batc
     return jnp.sqrt(sum((a * a).reshape(-1, a.shape[-1]).sum(0) for a in arrays))
 
 
-def balance(long: Float[Array, " batch"], short: Float[Array, " batch"]) -> Float[Array, " batch"]:
+def balance(long: Float[Array, "*batch"], short: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """ρ = √(long/short), which makes two factors equally long; 1 where one of them is zero."""
     usable = (long > 0) & (short > 0)
     return jnp.where(usable, jnp.sqrt(jnp.where(usable, long, 1) / jnp.where(usable, short, 1)), 1)

@@ -61,7 +61,9 @@ def keep_compiled() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
-def points(p: Any, experiment: Callable[[Any], Experiment]) -> tuple[list[Point], dict[str, list]]:
+def points(
+    p: Any, experiment: Callable[[Any], Experiment], rule_names: bool = True
+) -> tuple[list[Point], dict[str, list]]:
     """The grid that `--rule a,b` and `--sweep name=value,value` ask for, and the labels of its dims.
 
     Parameters
@@ -70,6 +72,8 @@ def points(p: Any, experiment: Callable[[Any], Experiment]) -> tuple[list[Point]
         Parameters of a model with fields `rule` (names separated by commas) and `sweep`.
     experiment : callable
         The experiment of parameters with one rule.
+    rule_names : bool
+        Whether rules are labelled by their own names, or by the words that were typed.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def points(p: Any, experiment: Callable[[Any], Experiment]) -> tuple[list[Point]
         one = dataclasses.replace(p, **dict(zip(axes, values, strict=True)), sweep=())
         found.append((dict(zip(axes, values, strict=True)), experiment(one)))
     names = {key: {made.rule.name for label, made in found if label["rule"] == key} for key in axes["rule"]}
-    shown = {key: next(iter(known)) if len(known) == 1 else key for key, known in names.items()}
+    shown = {key: next(iter(known)) if rule_names and len(known) == 1 else key for key, known in names.items()}
     if len(shown) == 1 and len(axes) > 1:
         del axes["rule"]
     else:

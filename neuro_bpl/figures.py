@@ -38,7 +38,16 @@ STYLE: dict[Any, Any] = {
 
 # Okabe & Ito's and Tol's muted colours (safe for colour-blind readers), with a dash pattern each.
 _LOOKS: tuple[tuple[str, str, tuple], ...] = (
-    (r"BPTT", "#000000", ()),
+    (r"BPTT|bptt", "#000000", ()),
+    (r"full|history", "#0072B2", ()),
+    (r"true_online", "#332288", (6, 1.5)),
+    (r"forward", "#56B4E9", (4, 1, 1, 1)),
+    (r"diagonal", "#009E73", (5, 1)),
+    (r"leak", "#E69F00", (3, 1.5)),
+    (r"low_rank", "#CC79A7", (1, 1)),
+    (r"projected", "#D55E00", (3, 1.5, 1, 1.5)),
+    (r"pca", "#882255", (4, 1)),
+    (r"learned", "#AA4499", (2, 1)),
     (r"BP\(1\)", "#0072B2", ()),
     (r"BP\(0\)", "#CC79A7", (1, 1)),
     (r"BP\(", "#009E73", (5, 1)),

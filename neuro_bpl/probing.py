@@ -6,25 +6,28 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl import episode, metrics, td
-from neuro_bpl.algorithms import bptt
+from neuro_bpl.algorithms import bp_lambda, bptt
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import CorticalWeights
 from neuro_bpl.credit import protocol
 from neuro_bpl.episode import Episode, StateInTime
 from neuro_bpl.predictor_traces import Extent, FullTrace
 from neuro_bpl.predictor_traces.full import predictor_slope, pushed
+from neuro_bpl.regularization import Regularization
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.trials import Trials
+
+DRAWS = 8  # gradients drawn for each trial by rules that draw random numbers
 
 
 class Probe(NamedTuple):
     """One network on the probe batch: what a probed quantity is computed from.
 
-    `exact` is Gₜ, the true future gradient, at the scale of a training batch.
+    `exact` is Gₜ, the true future gradient, at the scale of a training batch of `batch_size` trials.
     """
 
     circuit: Circuit
@@ -33,6 +36,15 @@ class Probe(NamedTuple):
     trials: Trials
     seen: Episode
     exact: StateInTime
+    batch_size: int
+
+
+class Updates(NamedTuple):
+    """What a rule would do to the predictor, held against what the true future gradient would."""
+
+    alignment: Float[Array, ""]
+    bias_squared: Float[Array, ""]
+    variance: Float[Array, ""]
 
 
 def on(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, batch_size: int) -> Probe:
@@ -44,7 +56,7 @@ def on(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, b
     seen = episode.play(circuit, weights, trials, predicting=rule.credit.predicting)
     seen = seen._replace(errors=seen.errors * (trials.n_trials / batch_size))
     exact = td.future(circuit, weights, seen, lambda prediction, swept, left: swept)
-    return Probe(circuit, rule, weights, trials, seen, exact)
+    return Probe(circuit, rule, weights, trials, seen, exact, batch_size)
 
 
 def flat(s: StateInTime) -> Float[Array, "state time batch"]:
@@ -103,6 +115,39 @@ def _cortical_gradient(probe: Probe, rule: LearningRule) -> CorticalWeights:
     free = dataclasses.replace(probe.circuit.regularization, weights=0.0)
     circuit = dataclasses.replace(probe.circuit, regularization=free)
     return rule.gradients(circuit, probe.weights, probe.trials, jax.random.key(0)).cortex
+
+
+def predictor_updates(probe: Probe) -> Updates:
+    """Cosine, squared bias and variance of the predictor's update from single trials; docs/theory.md (29).
+
+    The reference is the update of BP(1) without discount, whose target is Gₜ. Rules that draw random numbers draw
+    several times for each trial, and the squared bias is less what so many draws leave of the noise by chance.
+    """
+    rule = dataclasses.replace(probe.rule, view="backward") if probe.rule.view == "true online" else probe.rule
+    rule = dataclasses.replace(rule, update="trial")
+    towards_exact = _trial_updates(probe, bp_lambda(1.0, 1.0), 1).mean((0, 1))
+    own = _trial_updates(probe, rule, DRAWS if rule.stochastic else 1)
+    scale, mean = metrics.length(towards_exact), own.mean((0, 1))
+    noise = (((own - own.mean(0)) / scale) ** 2).sum() / max(own.shape[0] - 1, 1) / own.shape[1]
+    return Updates(
+        alignment=metrics.cosine(mean, towards_exact),
+        bias_squared=(metrics.length(mean - towards_exact) / scale) ** 2 - noise / (own.shape[0] * own.shape[1]),
+        variance=(((own - mean) / scale) ** 2).sum(-1).mean(),
+    )
+
+
+def _trial_updates(probe: Probe, rule: LearningRule, draws: int) -> Float[Array, "draw trial weight"]:
+    """Minus the change of the predictor by each trial alone, at the scale of a training batch."""
+    trials, circuit = probe.trials, dataclasses.replace(probe.circuit, regularization=Regularization())
+    scaled = dataclasses.replace(trials, mask=trials.weights().T / probe.batch_size)
+
+    def one(trial: Trials, key: Key[Array, ""]) -> Float[Array, " weight"]:
+        alone = jax.tree.map(lambda array: array[None], trial)
+        theta = rule.gradients(circuit, probe.weights, alone, key).cerebellum
+        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(theta)])
+
+    keys = jax.random.split(jax.random.key(0), (draws, trials.n_trials))
+    return jax.lax.map(lambda keys: jax.vmap(one)(scaled, keys), keys)
 
 
 def outputs(probe: Probe) -> Float[Array, "trial time output"]:

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from neuro_bpl import cortex as cortical
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.olive import TDError
 from neuro_bpl.parameters import refusal
 from neuro_bpl.predictor_traces import passages as past
-from neuro_bpl.predictor_traces.passages import Passages, get, put
+from neuro_bpl.predictor_traces.passages import Passages, put
 from neuro_bpl.predictor_traces.protocol import Extent, Rates, check_linear, features, n_features, output_gradient
 from neuro_bpl.td import Scalar
 from neuro_bpl.traces import CorticalStep
@@ -113,13 +113,8 @@ class DutchSweep:
         """Minus the change of Θ divided by α."""
         surprise, change = judged(trace.made, error)
 
-        def collect(total: Array, at: Int[Array, ""], c: Float[Array, "state 1"]) -> Array:
-            return total + jnp.outer(c[:, 0], get(trace.phi, at))
-
-        start = -jnp.outer(change, trace.made.phi)
-        step = past.sweep(
-            circuit, weights.cortex, trace.passages, surprise[:, None], rates.decay, self.tolerance, collect, start
-        )
+        rows = past.swept_rows(circuit, weights.cortex, trace.passages, surprise[:, None], rates.decay, self.tolerance)
+        step = jnp.einsum("as,af->sf", rows[..., 0], trace.phi) - jnp.outer(change, trace.made.phi)
         return as_share(circuit, weights, step, error)
 
     def advance(

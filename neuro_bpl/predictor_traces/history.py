@@ -96,14 +96,11 @@ class HistorySweep:
             slopes = jax.vjp(predict, taught_arrays(predictor, then))[1](c / n_trials)[0]
             return jax.tree.map(jnp.subtract, total, slopes)
 
-        def by_feature(total: Array, at: Int[Array, ""], c: Float[Array, "state batch"]) -> Array:
-            return total - (c / n_trials) @ get(trace.read, at).T
-
-        delta, decay = error.delta, rates.decay
         if is_linear(circuit):
-            start = jnp.zeros((delta.shape[0], n_features(circuit, theta)), delta.dtype)
-            total = past.sweep(circuit, weights.cortex, trace.passages, delta, decay, self.tolerance, by_feature, start)
+            rows = past.swept_rows(circuit, weights.cortex, trace.passages, error.delta, rates.decay, self.tolerance)
+            total = -jnp.einsum("asb,afb->sf", rows, trace.read) / n_trials
             return output_gradient(predictor, theta, total)
+        delta, decay = error.delta, rates.decay
         nothing = [jnp.zeros_like(w) for w in taught_arrays(predictor, theta)]
         found = past.sweep(circuit, weights.cortex, trace.passages, delta, decay, self.tolerance, by_slope, nothing)
         return as_gradient(predictor, theta, found)

@@ -116,6 +116,23 @@ def sweep(
     return jax.lax.while_loop(goes_on, back, first)[-1]
 
 
+def swept_rows(
+    circuit: Circuit,
+    weights: CorticalWeights,
+    passages: Passages,
+    delta: Float[Array, "state batch"],
+    decay: Scalar,
+    tolerance: float,
+) -> Float[Array, "age state batch"]:
+    """(γλ)^(k−j) δₖ J_k ⋯ J_(j+1) at the place of every remembered step j; zero where the sweep did not come."""
+
+    def keep(rows: Array, at: Int[Array, ""], c: Float[Array, "state batch"]) -> Array:
+        return put(at, rows, c)
+
+    nothing = jnp.zeros((passages.horizon, *delta.shape), delta.dtype)
+    return sweep(circuit, weights, passages, delta, decay, tolerance, keep, nothing)
+
+
 def pull(
     circuit: Circuit,
     weights: CorticalWeights,

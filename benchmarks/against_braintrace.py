@@ -11,7 +11,6 @@ readout inside at zero).  Its diagonal leaves recurrent weights out, so that D-R
 column says how far the two gradients are apart.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from stopwatch import seconds
 
 import neuro_bpl as nb
 from neuro_bpl import cli
@@ -205,17 +205,6 @@ def difference(case: Case, theirs: Theirs) -> float:
         if not (np.isfinite(their).all() and np.any(their) and np.any(our)):
             raise FloatingPointError("a gradient of braintrace is zero or not finite: nothing to compare with")
     return max(float(jnp.linalg.norm(their - our) / jnp.linalg.norm(our)) for our, their in pairs)
-
-
-def seconds(run: Callable[[], object], shortest: float) -> float:
-    """Wall time of one call, from as many as fill the shortest time."""
-    calls, start = 0, time.perf_counter()
-    while True:
-        run()
-        calls += 1
-        passed = time.perf_counter() - start
-        if passed >= shortest:
-            return passed / calls
 
 
 def measure(case: Case, p: Parameters) -> list[str]:

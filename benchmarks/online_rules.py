@@ -8,7 +8,6 @@ Memory is what XLA sets aside for intermediate results of one compiled update, a
 sweep, traces, gradients. Weights, optimiser state and trials are there before and after it, and are not counted.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,14 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from stopwatch import Training, interleaved, noise
 
 import neuro_bpl as nb
 from neuro_bpl import cli
 from neuro_bpl.algorithms import NAMED
-from neuro_bpl.learner import Learner, learn_batch
 from neuro_bpl.parameters import check, field, refusal
 
 RULES: dict[str, Callable[[], nb.LearningRule]] = {
@@ -72,56 +70,12 @@ def circuit(p: Parameters) -> nb.Circuit:
     )
 
 
-def trials(p: Parameters) -> nb.Trials:
-    """Noise, with noise to follow."""
-    k_inputs, k_targets = jax.random.split(jax.random.key(0))
-    return nb.Trials(
-        jax.random.normal(k_inputs, (p.batch_size, p.n_steps, p.n_inputs)),
-        jax.random.normal(k_targets, (p.batch_size, p.n_steps, p.n_outputs)),
-    )
-
-
-class Training:
-    """One rule in training on one batch, compiled."""
-
-    def __init__(self, p: Parameters, rule: nb.LearningRule) -> None:
-        network, batch = circuit(p), trials(p)
-        adam = nb.Optimizer("adam", 1e-4)
-        optimizers = nb.Optimizers(adam, adam, adam)
-        weights = network.init(jax.random.key(1))
-        self.learner = Learner(weights, optimizers.transform(network, weights).init(weights), jnp.full((), -1))
-        self.keys = jax.random.split(jax.random.key(2), p.n_updates)
-        self.update = lambda learner, key: learn_batch(network, rule, optimizers, learner, batch, key)
-        self.many = jax.jit(lambda learner: jax.lax.scan(self.update, learner, self.keys))
-
-    def run(self) -> None:
-        """All updates of one scan."""
-        jax.block_until_ready(self.many(self.learner))
-
-    def memory(self) -> float:
-        """Bytes of intermediate results of one update."""
-        compiled = jax.jit(self.update).lower(self.learner, self.keys[0]).compile()
-        return float(compiled.memory_analysis().temp_size_in_bytes)
-
-
-def seconds(run: Callable[[], None], shortest: float) -> float:
-    """Wall time of one call, from as many as fill the shortest time."""
-    calls, start = 0, time.perf_counter()
-    while True:
-        run()
-        calls += 1
-        passed = time.perf_counter() - start
-        if passed >= shortest:
-            return passed / calls
-
-
 def measure(p: Parameters) -> xr.Dataset:
     """Time and memory of one update of every rule."""
     rules = [RULES[name]() for name in dict.fromkeys([REFERENCE, *p.rule.split(",")])]
-    trainings = [Training(p, rule) for rule in rules]
-    for training in trainings:
-        training.run()
-    times = np.array([[seconds(one.run, p.seconds) for one in trainings] for _ in range(p.rounds)]) / p.n_updates
+    batch = noise(p.n_inputs, p.n_outputs, p.n_steps, p.batch_size)
+    trainings = [Training(circuit(p), rule, batch, p.n_updates) for rule in rules]
+    times = interleaved([one.run for one in trainings], p.rounds, p.seconds) / p.n_updates
     relative = times / times[:, :1]
     memory = np.array([training.memory() for training in trainings]) / 1e6
     return dataset(p, [rule.name for rule in rules], np.median(times, 0), np.median(relative, 0), memory)

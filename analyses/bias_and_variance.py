@@ -1,12 +1,13 @@
 """What the predictor's trace forgets: bias and variance of its updates, and what the circuit learns in the end.
 
-Reads a run of models/predictor_traces.py (by form, or by form and λ or TD error), draws a figure (PNG and SVG) and prints
-a table.  Bias and variance are those of the predictor's update on the probe batch against the update towards the true
-future gradient, mean over the evaluations after the first; loss is that on test trials after the last update.
+Reads a run of models/predictor_traces.py (by form, or by form and λ or TD error), draws a figure (PNG and SVG) and
+prints a table.  Bias and variance are those of the predictor's update on the probe batch against the update towards the
+true future gradient, mean over the evaluations after the first; loss is that on test trials after the last update.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import xarray as xr
 from matplotlib.axes import Axes
@@ -118,7 +119,7 @@ def analyse(p: Parameters) -> None:
     run = figures.selected(nb.open_run(p.run), p.select)
     found = measures(run)
     report(found)
-    for path in figures.save(draw(found, run.attrs["task"] if "task" in run.attrs else ""), p.output):
+    for path in figures.save(draw(found, Path(p.run).name.replace("_", " ")), p.output):
         print(f"figure: {path}")
 
 

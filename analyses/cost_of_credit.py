@@ -1,7 +1,7 @@
 """What credit costs: time and memory of an update against units and steps, with the exponents that theory expects.
 
-Reads the results of benchmarks/cost_of_credit.py, draws a figure (PNG and SVG), and prints a table of exponents: slopes of
-log time and log memory over the larger half of the sizes, beside those of the leading term.
+Reads the results of benchmarks/cost_of_credit.py, draws a figure (PNG and SVG), and prints a table of exponents: slopes
+of log time and log memory over the larger half of the sizes, beside those of the leading term.
 """
 
 from dataclasses import dataclass

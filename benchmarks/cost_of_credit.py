@@ -3,9 +3,9 @@
 All times come from one run, measured in turn (A B C A B C …), so that a machine that drifts drifts for all of them.
 An update is a batch of trials with weights that change at every step (BPTT and the forward view: at their end).  Two
 series share one circuit, a rate cortex with a linear predictor: one varies its units n, the other the steps T.  A form
-whose update would take more multiply–adds than --most is left out there.  Memory is what XLA sets aside for intermediate
-results, traces among them.  --large measures, one after another, the forms that fit where the full trace does not.
-Figure: analyses/cost_of_credit.py.
+whose update would take more multiply–adds than --most is left out there.  Memory is what XLA sets aside for
+intermediate results, traces among them.  --large measures, one after another, the forms that fit where the full trace
+does not.  Figure: analyses/cost_of_credit.py.
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,6 @@ from neuro_bpl.metrics import Outcome
 from neuro_bpl.moment import Moment, moments, online_outcome
 from neuro_bpl.observers import Comparison, observe, observed
 from neuro_bpl.observers import newborn as first_observers
-from neuro_bpl.online import learns_feedback
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
@@ -217,9 +216,7 @@ def applied(
 ) -> tuple[Weights, PyTree]:
     """One update of the weights that the rule lets learn; those of feedback and olive may stay as they are."""
     after, state = optimising.apply(optimizers, circuit, weights, state, gradient)
-    feedback = after.feedback if learns_feedback(rule.credit) else weights.feedback
-    olive = after.olive if rule.td_error == "learned" else weights.olive
-    return after._replace(feedback=feedback, olive=olive), state
+    return rule.held(weights, after), state
 
 
 @partial(jax.jit, static_argnames=("circuit", "n_updates", "batch_size"))

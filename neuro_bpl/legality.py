@@ -118,7 +118,7 @@ def check_predictor_trace(credit: Credit, view: str, update: str, trace: Predict
         raise refusal(
             ", ".join(unread),
             (trace, td_error),
-            'None and "exact" but where the predictor learns as the trial runs',
+            'None and "exact", unless the predictor learns as the trial runs',
             f"the {view} view of {credit} carries no trace of the predictor and computes no TD errors",
             'bp_lambda(view="backward", predictor_trace=HistorySweep())',
         )

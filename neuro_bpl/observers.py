@@ -131,7 +131,7 @@ def observe(
             gradients = _draw(circuit, rule, seen, trials, keys)
             gradient = jax.tree.map(lambda leaf: leaf[0], gradients)
         drawn.append(_by_group(gradients.cortex))
-        after.append(_learn(circuit, optimizers, seen, own, gradient))
+        after.append(_learn(circuit, rule, optimizers, seen, own, gradient))
     return tuple(after), compare(drawn)
 
 
@@ -146,12 +146,18 @@ def _with_own(weights: Weights, own: Observer) -> Weights:
 
 
 def _learn(
-    circuit: Circuit, optimizers: Optimizers, weights: Weights, own: Observer | tuple[()], gradient: Weights
+    circuit: Circuit,
+    rule: LearningRule,
+    optimizers: Optimizers,
+    weights: Weights,
+    own: Observer | tuple[()],
+    gradient: Weights,
 ) -> Observer | tuple[()]:
     """The observer's own weights learn; what it would do to cortex and readout is dropped."""
     if not own:
         return own
-    learnt, state = optimising.apply(optimizers, circuit, weights, own.optimizer_state, gradient)
+    after, state = optimising.apply(optimizers, circuit, weights, own.optimizer_state, gradient)
+    learnt = rule.held(weights, after)
     return Observer(learnt.cerebellum, learnt.feedback, learnt.olive, state)
 
 

@@ -283,6 +283,12 @@ class LearningRule:
         """
         return online.step(self.parts, circuit, weights, state, moment, step_size)
 
+    def held(self, before: Weights, after: Weights) -> Weights:
+        """Weights after an update; those of feedback and olive as before where the rule does not let them learn."""
+        feedback = after.feedback if learns_feedback(self.credit) else before.feedback
+        olive = after.olive if self.td_error == "learned" else before.olive
+        return after._replace(feedback=feedback, olive=olive)
+
     def _check_online(self) -> None:
         if self.credit.scope == "future" and not self.credit.predicting:
             raise refusal(

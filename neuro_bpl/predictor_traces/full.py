@@ -19,10 +19,10 @@ from neuro_bpl.traces import CorticalStep
 
 @dataclass(frozen=True)
 class FullTrace:
-    """eₜ = γλ Jₜ eₜ₋₁ + ∂ĝₜ/∂θ, docs/theory.md (9): exact, state × |θ| numbers for each trial.
+    """eₜ = γλ Jₜ eₜ₋₁ + ∂ĝₜ/∂θ, docs/theory.md (9): exact, state × size of θ numbers for each trial.
 
-    A step takes state² · |θ| multiply–adds for each trial: for a linear predictor of n numbers, n³ of memory and n⁴ of
-    time. `HistorySweep` makes the same updates for less.
+    A step takes state² · size of θ multiply–adds for each trial: for a linear predictor of n numbers, n³
+    of memory and n⁴ of time. `HistorySweep` makes the same updates for less.
     """
 
     def dutch(self) -> DutchTrace:

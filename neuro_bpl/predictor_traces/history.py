@@ -44,12 +44,12 @@ class HistorySweep:
     """δₖ eₖ = Σⱼ (γλ)^(k−j) (δₖ J_k ⋯ J_(j+1)) ∂ĝⱼ/∂θ, docs/theory.md (30): the full trace's updates, for less.
 
     δₖ is pulled back through the remembered steps: for each of them state² + state · features multiply–adds a trial,
-    where the full trace takes state² · |θ| in all.
+    where the full trace takes state² · size of θ in all.
 
     Parameters
     ----------
     horizon : int, optional
-        Most steps to remember; None: those of a trial. With a horizon of the trial's length or more, it is exact.
+        Most steps to remember; None: those of a trial. With a horizon of the trial's length less 1, it is exact.
     tolerance : float
         Steps whose weight (γλ)^(k−j) is below this are left out.
 

@@ -32,7 +32,7 @@ class LeakTrace:
     >>> import neuro_bpl as nb
     >>> cortex = nb.RateCortex(n_inputs=3, n_units=5, tau=0.02, dt=0.001)
     >>> round(1e3 * nb.predictor_traces.LeakTrace().time_constant(cortex, decay=0.9), 2)  # ms
-    6.39
+    6.38
     """
 
     def check(self, circuit: Circuit) -> None:

@@ -27,7 +27,7 @@ class LowRank(NamedTuple):
 
 @dataclass(frozen=True)
 class LowRankTrace:
-    """eₜ ≈ ⟨s̃ₜ θ̃ₜᵀ⟩ over r random products, exact on average, docs/theory.md (34).
+    """eₜ ≈ ⟨s̃ₜ θ̃ₜᵀ⟩ over r random products, exact on average while weights are held, docs/theory.md (34).
 
     s̃ₜ = ρ₀ γλ Jₜ s̃ₜ₋₁ + ρ₁ ν and θ̃ₜ = θ̃ₜ₋₁/ρ₀ + ν (∂ĝₜ/∂θ)/ρ₁ with random signs ν: the random product of Tallec &
     Ollivier 2018 (ICLR) for the predictor's trace; ρ₀ and ρ₁ balance the two factors' lengths.

@@ -28,10 +28,10 @@ class Projected(NamedTuple):
 
 @dataclass(frozen=True)
 class ProjectedTrace:
-    """eₜ = γλ (P Jₜ Pᵀ) eₜ₋₁ + ∂qₜ/∂θ with the predictor's projection P, docs/theory.md (38): k × |θ| numbers a trial.
+    """eₜ = γλ (P Jₜ Pᵀ) eₜ₋₁ + ∂qₜ/∂θ with the predictor's projection P, docs/theory.md (38).
 
-    What leaves the k dimensions and comes back is dropped. With k = n it is exact. A learned P learns from the present
-    prediction alone.
+    It holds k × size of θ numbers for each trial. What leaves the k dimensions and comes back is dropped.
+    With k = n it is exact. A learned P learns from the present prediction alone.
 
     Raises
     ------

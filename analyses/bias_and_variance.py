@@ -105,8 +105,11 @@ def draw(found: xr.Dataset, title: str) -> Figure:
             by_form(axes, values)
         else:
             by_parameter(axes, values, dim)
-        if name != "loss":
-            axes.set_yscale("symlog", linthresh=1e-2)
+        if name == "update_variance":
+            axes.set_yscale("log")
+        if name == "update_bias":  # an estimate of nothing may fall below zero
+            axes.set_yscale("symlog", linthresh=1e-2, linscale=0.5)
+            axes.set_ylim(bottom=min(-2e-3, float(values.min())))
         axes.set_ylabel(WORDS[name])
     panels[0].set_title(title)
     if dim is not None:

@@ -1,8 +1,8 @@
 """What the predictor's trace may forget: every form of it on two tasks, one cortex, one optimiser, one budget.
 
-The cerebellum learns as the trial runs, and all weights change at every step.  Its trace is full, swept from a history,
-random of low rank, of a projected predictor, diagonal, or a leak alone; two references learn from whole trials.
-Results: docs/results.md.
+The cerebellum learns from TD errors as the trial runs; weights change when it is over, or (--update step) at every
+step.  Its trace is full, swept from a history, random of low rank, of a projected predictor, diagonal, or a leak alone;
+two references learn from whole trials.  Results: docs/results.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -59,6 +59,7 @@ class Parameters:
 
     task: str = field(",".join(TASKS), "tasks, separated by commas")
     rule: str = field(",".join(FORMS[:-1]), f"forms of the trace, separated by commas: {', '.join(FORMS)}")
+    update: str = field("trial", "when weights change (true_online: at every step)", choices=("trial", "step"))
     td_error: str = field("exact", "how errors come to the climbing fibres", choices=ROUTES)
     lambda_: float = field(1.0, "trace decay", symbol="λ", low=0, high=1)
     rank: int = field(1, "random products of low_rank", symbol="r", low=1)
@@ -120,9 +121,9 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
         return nb.bptt()
     if p.rule == "forward":
         return nb.bp_lambda(p.lambda_, discount, kappa)
-    view = "true online" if p.rule == "true_online" else "backward"
+    view, update = ("true online", "step") if p.rule == "true_online" else ("backward", p.update)
     options = {"predictor_trace": traces(p)[p.rule], "td_error": p.td_error}
-    return nb.bp_lambda(p.lambda_, discount, kappa, view=view, update="step", **options)
+    return nb.bp_lambda(p.lambda_, discount, kappa, view=view, update=update, **options)
 
 
 def experiment(p: Parameters) -> Experiment:

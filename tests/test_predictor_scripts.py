@@ -1,0 +1,112 @@
+"""The model of predictor traces, its analysis, and what it records of the predictor's updates."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import random_weights
+from test_scripts import script  # noqa: F401
+
+import neuro_bpl as nb
+from neuro_bpl import probing
+from neuro_bpl.predictor_traces import DiagonalTrace, HistorySweep, LowRankTrace
+
+MODEL, ANALYSIS = "models/predictor_traces.py", "analyses/bias_and_variance.py"
+TINY = ("--n-updates", 4, "--n-evaluations", 2, "--seeds", 2, "--n-units", 4, "--n-dimensions", 2, "--batch-size", 3)
+SMALL = ("--task", "target_reaching", "--reaching-steps", 3)
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def probe():
+    circuit = nb.Circuit(nb.RateCortex(3, 5, tau=0.02, dt=0.01), nb.LinearReadout(2), nb.LinearPredictor())
+    key = jax.random.key(0)
+    trials = nb.Trials(jax.random.normal(key, (6, 5, 3)), jax.random.normal(jax.random.fold_in(key, 1), (6, 5, 2)))
+    weights = random_weights(circuit, 0)
+    return lambda rule: probing.on(circuit, rule, weights, trials, BATCH)
+
+
+def backward(trace, lambda_=1.0, discount=1.0):
+    return nb.bp_lambda(lambda_, discount, view="backward", update="step", predictor_trace=trace)
+
+
+def test_updates_of_an_exact_trace_have_variance_over_trials_and_no_bias(probe):
+    forward, swept = (probing.predictor_updates(probe(rule)) for rule in (nb.bp_lambda(), backward(HistorySweep())))
+    for found in (forward, swept):
+        assert float(found.alignment) == pytest.approx(1)
+        assert abs(float(found.bias_squared)) < 1e-20
+    assert float(swept.variance) == pytest.approx(float(forward.variance), rel=1e-10)
+    assert float(swept.variance) > 0.01
+
+
+def test_variance_is_that_of_updates_from_single_trials(probe):
+    seen = probe(nb.bp_lambda())
+    rows = []
+    for n in range(seen.trials.n_trials):
+        alone = jax.tree.map(lambda leaf, n=n: leaf[n : n + 1], seen.trials)
+        alone = dataclasses.replace(alone, mask=jnp.full((1, 5), 1 / BATCH))
+        theta = nb.bp_lambda().gradients(seen.circuit, seen.weights, alone).cerebellum
+        rows.append(np.concatenate([np.ravel(leaf) for leaf in theta]))
+    rows = np.array(rows)
+    expected = ((rows - rows.mean(0)) ** 2).sum(1).mean() / (rows.mean(0) ** 2).sum()
+    assert float(probing.predictor_updates(seen).variance) == pytest.approx(expected, rel=1e-10)
+
+
+def test_local_and_bootstrapped_updates_are_biased_and_random_ones_are_noisy(probe):
+    exact = probing.predictor_updates(probe(backward(HistorySweep())))
+    for rule in (backward(DiagonalTrace()), backward(HistorySweep(), 0.0), backward(HistorySweep(), 1.0, 0.5)):
+        found = probing.predictor_updates(probe(rule))
+        assert float(found.bias_squared) > 1e-3
+        assert float(found.alignment) < 0.9999
+    noisy = probing.predictor_updates(probe(backward(LowRankTrace())))
+    assert float(noisy.variance) > 1.5 * float(exact.variance)
+
+
+def test_a_true_online_rule_is_judged_by_its_backward_view(probe):
+    online = nb.bp_lambda(0.5, view="true online", update="step", predictor_trace=HistorySweep())
+    found, twin = (probing.predictor_updates(probe(rule)) for rule in (online, backward(HistorySweep(), 0.5)))
+    assert float(found.bias_squared) == float(twin.bias_squared) > 0
+
+
+def test_forms_learn_and_bias_and_variance_are_drawn(script, tmp_path):  # noqa: F811
+    status, out, err = script(MODEL, *TINY, *SMALL, "--rule", "bptt,pca", "--update", "step", "--output", tmp_path)
+    assert status == 0, err
+    run = nb.open_run(tmp_path / "target_reaching")
+    assert run["evaluation"]["loss"].rule.values.tolist() == ["bptt", "pca"]
+    assert np.isfinite(run["gradients"]["update_variance"].sel(rule="pca")).all()
+    assert np.isnan(run["gradients"]["update_bias"].sel(rule="bptt")).all()
+    figure = tmp_path / "bias_and_variance"
+    status, out, err = script(ANALYSIS, "--run", tmp_path / "target_reaching", "--output", figure)
+    assert status == 0, err
+    assert out.count("\n| ") == 2
+    assert figure.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_a_sweep_over_lambda_is_drawn_as_lines(script, tmp_path):  # noqa: F811
+    words = ("--rule", "leak", "--sweep", "lambda_=0,1")
+    status, _, err = script(MODEL, *TINY, *SMALL, *words, "--output", tmp_path)
+    assert status == 0, err
+    figure = tmp_path / "lines"
+    status, out, err = script(ANALYSIS, "--run", tmp_path / "target_reaching", "--output", figure)
+    assert status == 0, err
+    assert "| BP(1) backward, leak trace, lambda_ 0.0 | " in out
+    assert figure.with_suffix(".svg").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--task", "reaching"),
+        ("--rule", "full,none"),
+        ("--td-error", "none"),
+        ("--rule", "true_online"),  # with Adam and batches
+        ("--rule", "pca", "--n-dimensions", 5),
+    ],
+    ids=lambda words: "-".join(map(str, words)),
+)
+def test_impossible_parameters_end_with_status_2(script, tmp_path, words):  # noqa: F811
+    status, _, err = script(MODEL, *TINY, *SMALL, *map(str, words), "--output", tmp_path / "runs")
+    assert status == 2
+    assert "Traceback" not in err

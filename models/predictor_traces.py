@@ -15,6 +15,7 @@ import xarray as xr
 import neuro_bpl as nb
 from neuro_bpl import cli
 from neuro_bpl.experiment import Experiment, Schedule
+from neuro_bpl.grid import Point
 from neuro_bpl.olive import ROUTES
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.predictor_traces import (
@@ -142,10 +143,24 @@ def experiment(p: Parameters) -> Experiment:
     )
 
 
+def points_of(p: Parameters, name: str) -> tuple[list[Point], dict[str, list]]:
+    """What is trained on one task."""
+    return cli.points(replace(p, task=name), experiment, rule_names=False)
+
+
+def plan(p: Parameters) -> list[Point]:
+    """What is trained on all tasks."""
+    return [
+        replace(point, label={"task": name, **point.label})
+        for name in p.task.split(",")
+        for point in points_of(p, name)[0]
+    ]
+
+
 def simulate(p: Parameters) -> None:
     """Run one task after another, each into a folder of its own."""
     for name in p.task.split(","):
-        points, labels = cli.points(replace(p, task=name), experiment, rule_names=False)
+        points, labels = points_of(p, name)
         path = Path(p.output) / name
         print(f"\n{name}", flush=True)
         options = {"output": path, "resume": p.resume, "overwrite": p.overwrite}
@@ -162,4 +177,4 @@ def report(run: xr.DataTree) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate)
+    cli.main(Parameters, __doc__, simulate, plan)

@@ -16,6 +16,7 @@ import neuro_bpl as nb
 from neuro_bpl import cli
 from neuro_bpl.algorithms import NAMED as RULES
 from neuro_bpl.experiment import Experiment, Schedule
+from neuro_bpl.grid import Point
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.sweeping import carry_out
 
@@ -128,16 +129,28 @@ def observing(p: Parameters) -> Experiment:
     return replace(experiment(p), compare=others, compare_draws=p.draws)
 
 
+def points_of(p: Parameters, name: str) -> tuple[list[Point], dict[str, list]]:
+    """What is trained on one task: every rule, or the leader, watched by them."""
+    one = replace(p, task=name)
+    if p.observe:
+        return cli.points(replace(one, rule=p.leader), lambda _: observing(one))
+    return cli.points(one, experiment)
+
+
+def plan(p: Parameters) -> list[Point]:
+    """What is trained on all tasks."""
+    return [
+        replace(point, label={"task": name, **point.label})
+        for name in p.task.split(",")
+        for point in points_of(p, name)[0]
+    ]
+
+
 def simulate(p: Parameters) -> None:
     """Run one task after another, each into a folder of its own."""
     for name in p.task.split(","):
-        one = replace(p, task=name)
-        if p.observe:
-            path = Path(p.output) / f"{name}_observed"
-            points, labels = cli.points(replace(one, rule=p.leader), lambda _, one=one: observing(one))
-        else:
-            path = Path(p.output) / name
-            points, labels = cli.points(one, experiment)
+        path = Path(p.output) / (f"{name}_observed" if p.observe else name)
+        points, labels = points_of(p, name)
         print(f"\n{name}", flush=True)
         options = {"output": path, "resume": p.resume, "overwrite": p.overwrite}
         report(carry_out(points, labels, model="models/rule_comparison.py", **options))
@@ -158,4 +171,4 @@ def report(run: xr.DataTree) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate)
+    cli.main(Parameters, __doc__, simulate, plan)

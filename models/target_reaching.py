@@ -145,4 +145,4 @@ def report(run: xr.DataTree, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate)
+    cli.main(Parameters, __doc__, simulate, plan=lambda p: cli.points(p, experiment)[0])

@@ -21,6 +21,7 @@ from neuro_bpl.cells import GRUCortex, LSTMCortex, RateCortex
 from neuro_bpl.cerebellum import DeepPredictor, GranularPredictor, LinearPredictor
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.contents import statuses
+from neuro_bpl.costing import cost
 from neuro_bpl.credit import Exact, ImmediateError, Predicted
 from neuro_bpl.evaluation import evaluate
 from neuro_bpl.experiment import Seeds
@@ -70,6 +71,7 @@ __all__ = [
     "Weights",
     "bp_lambda",
     "bptt",
+    "cost",
     "credit",
     "dni",
     "eprop",

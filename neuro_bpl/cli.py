@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import jax
@@ -13,11 +13,17 @@ import platformdirs
 import tyro
 import xarray as xr
 
+from neuro_bpl import dry_run
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.grid import Point
 from neuro_bpl.parameters import nearest, refusal
 
 NOT_SWEPT = ("rule", "output", "data_dir", "precision", "seeds")
+DRY_RUN = (
+    "dry_run",
+    Annotated[bool, tyro.conf.arg(help="say what every point would cost, and stop: nothing is trained or written")],
+    dataclasses.field(default=False),
+)
 
 
 def parse(parameters: type, description: str, arguments: Sequence[str] | None = None) -> Any:
@@ -32,22 +38,27 @@ def parse(parameters: type, description: str, arguments: Sequence[str] | None = 
     arguments : sequence of str, optional
         The words after the script's name; `sys.argv[1:]` by default.
     """
-    hints = [
-        (spec.name, Annotated[spec.type, tyro.conf.arg(help=_help(spec))], dataclasses.field(default=spec.default))
-        for spec in dataclasses.fields(parameters)
-    ]
-    form = dataclasses.make_dataclass(parameters.__name__, hints)
-    answers: Any = tyro.cli(
-        form, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
-    )
-    return parameters(**{spec.name: getattr(answers, spec.name) for spec in dataclasses.fields(parameters)})
+    return _given(parameters, _answers(parameters, description, (), arguments))
 
 
-def main(parameters: type, description: str, run: Callable[[Any], Any]) -> None:
-    """Parse, run, and turn a refusal into its message and exit status 2. Compiled programs are kept on disk."""
+def main(
+    parameters: type,
+    description: str,
+    run: Callable[[Any], Any],
+    plan: Callable[[Any], Iterable[Point]] | None = None,
+) -> None:
+    """Parse, run, and turn a refusal into its message and exit status 2. Compiled programs are kept on disk.
+
+    With a `plan`, all points that `run` would train, there is a flag --dry-run: it says what they cost, and stops.
+    """
     keep_compiled()
     try:
-        run(parse(parameters, description))
+        answers = _answers(parameters, description, () if plan is None else (DRY_RUN,), None)
+        given = _given(parameters, answers)
+        if plan is not None and answers.dry_run:
+            sys.stdout.write(dry_run.report(list(plan(given))))
+        else:
+            run(given)
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(_fail(str(error)))
     except KeyboardInterrupt:
@@ -111,6 +122,22 @@ def mean_and_spread(values: np.ndarray, digits: int) -> str:
         return "–"
     spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}"
+
+
+def _answers(parameters: type, description: str, flags: Sequence[tuple], arguments: Sequence[str] | None) -> Any:
+    """The words of the command line, read into a form with the fields of the parameters and some flags."""
+    hints = [
+        (spec.name, Annotated[spec.type, tyro.conf.arg(help=_help(spec))], dataclasses.field(default=spec.default))
+        for spec in dataclasses.fields(parameters)
+    ]
+    form = dataclasses.make_dataclass(parameters.__name__, [*hints, *flags])
+    return tyro.cli(
+        form, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+    )
+
+
+def _given(parameters: type, answers: Any) -> Any:
+    return parameters(**{spec.name: getattr(answers, spec.name) for spec in dataclasses.fields(parameters)})
 
 
 def _axis(p: Any, text: str) -> tuple[str, list]:

@@ -18,7 +18,8 @@ TRIALS_AT_ONCE = 1000
 
 
 @partial(jax.jit, static_argnames="circuit")
-def _outcomes(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
+def outcomes_of_few(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
+    """`outcomes` of as many trials as are taken at once, one network after another."""
     return jax.lax.map(lambda one: circuit.outcome(one, trials), weights)
 
 
@@ -27,7 +28,7 @@ def outcomes(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
     slices = [slice(at, at + TRIALS_AT_ONCE) for at in range(0, trials.n_trials, TRIALS_AT_ONCE)]
     parts = [jax.tree.map(lambda a, part=part: a[part], trials) for part in slices]
     share = [part.n_trials / trials.n_trials for part in parts]
-    found = [_outcomes(circuit, weights, part) for part in parts]
+    found = [outcomes_of_few(circuit, weights, part) for part in parts]
     return jax.tree.map(lambda *values: sum(s * v for s, v in zip(share, values, strict=True)), *found)
 
 

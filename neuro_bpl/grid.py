@@ -7,11 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import psutil
-from jaxtyping import PyTree
 
-from neuro_bpl import recording
-from neuro_bpl.episode import play
+from neuro_bpl import capacity, costing, recording
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.observers import check_observers, observed
 from neuro_bpl.parameters import nearest, refusal
@@ -62,15 +59,17 @@ def points_of(base: Experiment, grid: Grid) -> list[Point]:
     return [_point(base, paths, values, grid) for values in itertools.product(*grid.values())]
 
 
-def parts_of(points: Sequence[Point], limit: int) -> list[Part]:
-    """Points that one compiled call can train, in groups of at most `limit` networks."""
+def parts_of(points: Sequence[Point], at_once: int | None) -> list[Part]:
+    """Points that one compiled call can train, in groups of at most `at_once` networks (None: as many as fit)."""
     groups: dict[Any, list[tuple[Label, Experiment]]] = {}
     for point in points:
         if point.experiment is not None:
             groups.setdefault(_structure(point.experiment), []).append((point.label, point.experiment))
     parts = []
     for group in groups.values():
-        size = max(limit // len(group[0][1].seeds.weights), 1)
+        labels, experiments = zip(*group, strict=True)
+        limit = at_once or networks_at_once(Part(experiments, labels))
+        size = max(limit // len(experiments[0].seeds.weights), 1)
         for at in range(0, len(group), size):
             labels, experiments = zip(*group[at : at + size], strict=True)
             parts.append(Part(experiments, labels))
@@ -98,28 +97,16 @@ def _structure(experiment: Experiment) -> tuple:
     )
 
 
-def networks_at_once(experiment: Experiment) -> int:
-    """How many networks fit into half of the free memory: an estimate from one network's trial and weights."""
-    circuit, schedule = experiment.circuit, experiment.schedule
-    key = jax.random.key(0)
-
-    def one() -> PyTree:
-        weights = circuit.init(key)
-        trials = experiment.task.sample(key, key, schedule.batch_size)
-        rules = observed(experiment.rule, experiment.compare) if experiment.compare else (experiment.rule,)
-        online = [rule for rule in rules if rule.view != "forward"]
-        carried = [rule.init(circuit, weights, schedule.batch_size, key, trials.n_steps) for rule in online]
-        return weights, (play(circuit, weights, trials, circuit.cerebellum is not None), carried)
-
-    weights, episode = jax.eval_shape(one)
-    # Weights, their gradient and two moments of Adam; an episode, its credit and what the reverse sweep keeps, or the
-    # traces of a rule that learns as the trial runs, before and after a step.
-    needed = 4 * _bytes(weights) + 3 * _bytes(episode)
-    return max(int(SHARE_OF_MEMORY * psutil.virtual_memory().available / needed), 1)
-
-
-def _bytes(tree: PyTree) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+def networks_at_once(part: Part) -> int:
+    """How many networks of a part fit into half of the free memory."""
+    n_networks, free = len(part.points) * part.n_seeds, capacity.free()
+    if free is None:
+        return n_networks
+    try:
+        needed = costing.of_part(part).memory
+    except Exception:  # whatever is wrong with it is said when it is trained
+        return n_networks
+    return max(int(n_networks * min(SHARE_OF_MEMORY * free / needed, 1.0)), 1)
 
 
 def label_of(value: Any) -> float | int | str:

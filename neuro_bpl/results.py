@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment
-from neuro_bpl.learner import PARTS, Hyperparameters, Update
+from neuro_bpl.learner import PARTS, Hyperparameters, Update, Watch
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.observers import GROUPS, Comparison, observed
 from neuro_bpl.parameters import flatten
@@ -56,6 +57,24 @@ class Part:
     def hyperparameters(self) -> Hyperparameters:
         """Rules and optimisers of all networks."""
         return Hyperparameters.stack([(point.rule, point.optimizers) for point in self.points], self.n_seeds)
+
+    @property
+    def watch(self) -> Watch:
+        """The rules that watch."""
+        return Watch.of(self.first.rule, self.first.compare, self.first.compare_draws)
+
+    def keys(self) -> tuple[Key[Array, " network"], Key[Array, " network"], Key[Array, " network"]]:
+        """Keys of weights, data and noise of all networks: those of the seeds, again for every point."""
+        weights, data, noise = self.first.seeds.keys()
+        n_points = len(self.points)
+        return jnp.tile(weights, n_points), jnp.tile(data, n_points), jnp.tile(noise, n_points)
+
+    def start(self) -> Weights | None:
+        """The weights that were given, for every point, in the format of this run; None where they are drawn."""
+        n_points, dtype = len(self.points), jnp.zeros(0).dtype
+        return jax.tree.map(
+            lambda leaf: jnp.tile(jnp.asarray(leaf, dtype), (n_points,) + (1,) * (leaf.ndim - 1)), self.first.weights
+        )
 
     def descriptions(self) -> list[dict[str, Any]]:
         """Every experiment in plain dictionaries."""

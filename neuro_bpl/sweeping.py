@@ -15,9 +15,9 @@ from typing import Any
 import xarray as xr
 
 from neuro_bpl import contents, recording, store, writer
-from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.experiment import Experiment, Schedule, Seeds
-from neuro_bpl.grid import Grid, Point, label_of, networks_at_once, parts_of, points_of
+from neuro_bpl.circuit import Circuit, Weights, shapes
+from neuro_bpl.experiment import MOST, Experiment, Schedule, Seeds
+from neuro_bpl.grid import Grid, Point, label_of, parts_of, points_of
 from neuro_bpl.observers import check_observers
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import refusal
@@ -141,17 +141,17 @@ def carry_out(
     possible = [point.experiment for point in points if point.experiment]
     if not possible:
         raise _all_failed({str(dict(point.label)): point.error for point in points})
-    limit = at_once or networks_at_once(possible[0])
-    attrs = attributes(parts_of(points, limit), labels, model)
+    shapes(possible[0].circuit)  # an anatomy that is not possible is refused before there is a run
+    attrs = attributes(parts_of(points, MOST), labels, model)
     if output is None:
         memory = contents.Memory(attrs)
-        _run(points, limit, memory, progress)
+        _run(points, at_once, memory, progress)
         return _reported(memory.contents.tree())
     path = store.as_path(output)
     with writer.writing(path, attrs, resume, overwrite) as sink:
         _check_stored(path, sink.contents, points)
         _forget_failed(sink)
-        _run(points, limit, sink, progress)
+        _run(points, at_once, sink, progress)
     return _reported(store.open_run(path))
 
 
@@ -171,7 +171,7 @@ def _check_different(points: Sequence[Point]) -> None:
         seen[described] = point.label
 
 
-def _run(points: Sequence[Point], limit: int, sink: Sink, progress: bool) -> None:
+def _run(points: Sequence[Point], at_once: int | None, sink: Sink, progress: bool) -> None:
     """What is stored goes on; what is not there yet is trained; what fails is put down and left alone."""
     before = dict(sink.contents.parts)
     numbers = (str(n) for n in itertools.count() if str(n) not in before)
@@ -179,7 +179,7 @@ def _run(points: Sequence[Point], limit: int, sink: Sink, progress: bool) -> Non
         _train(_stored_part(stored, points), name, sink, progress, numbers)
     known = [label for stored in before.values() for label in stored.labels]
     fresh = [point for point in points if dict(point.label) not in known]
-    for part in parts_of([point for point in fresh if point.experiment is not None], limit):
+    for part in parts_of([point for point in fresh if point.experiment is not None], at_once):
         _train(part, next(numbers), sink, progress, numbers)
     for point in fresh:
         if point.experiment is None:

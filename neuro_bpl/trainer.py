@@ -9,15 +9,14 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 from tqdm import tqdm
 
-from neuro_bpl import checkpoint, contents, evaluation, recording, results, writer
+from neuro_bpl import checkpoint, contents, evaluation, fitting, recording, results, writer
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment
-from neuro_bpl.learner import Hyperparameters, Learner, Watch, newborn, run_updates, sample
+from neuro_bpl.learner import Hyperparameters, Learner, newborn, run_updates, sample
 from neuro_bpl.legality import check_descent
 from neuro_bpl.parameters import refusal
 from neuro_bpl.recording import EVALUATION, SNAPSHOT
@@ -98,27 +97,22 @@ class Trainer:
             check_descent(point.rule.view, point.optimizers.predictor, point.schedule.batch_size)
         _check_stream(experiment)
         _check_weights(experiment)
-        keys = jax.tree.map(lambda stream: jnp.tile(stream, len(part.points)), experiment.seeds.keys())
+        keys = part.keys()
         level = task.first_level() if isinstance(task, Curriculum) else ()
         data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys[1:])
         first_batch = sample(task, level, data_key, noise_key, experiment.schedule.batch_size)
         probe, held_out = task.probe(), {split: task.held_out(split) for split in EVALUATED}
         for trials in (first_batch, probe, *held_out.values()):
             circuit.check(trials)
+        fitting.check_memory(part)
         words = said(part.labels, part.descriptions())
         return cls(part, name, sink, part.hyperparameters(), keys, probe, held_out, words)
-
-    @property
-    def watch(self) -> Watch:
-        """The rules that watch."""
-        first = self.part.first
-        return Watch.of(first.rule, first.compare, first.compare_draws)
 
     def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
         """Every network at its first update, or where the checkpoint left it, and the updates done."""
         part = self.part
-        start = None if part.first.weights is None else _tiled(part.first.weights, len(part.points))
-        make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size, watch=self.watch)
+        start = part.start()
+        make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size, watch=part.watch)
         if stored is not None:
             like = jax.eval_shape(make, self.hyper, (self.keys[0], self.keys[2]), start)
             return checkpoint.unpack(stored.checkpoint, like), int(stored.attrs["updates"])
@@ -140,7 +134,7 @@ class Trainer:
             first,
             n,
             experiment.schedule.batch_size,
-            self.watch,
+            self.part.watch,
         )
         update, diverged_at = jax.device_get((update, learners.diverged_at))
         piece = results.training(self.part, first, update, diverged_at)
@@ -189,12 +183,6 @@ class Trainer:
         saved = sum(array.nbytes for array in checkpoint.pack(learners).values())
         losses = 16 * schedule.n_updates * len(learners.diverged_at)
         writer.check_space(self.sink.path, (writer.sizes(piece) + saved) * commits + losses)
-
-
-def _tiled(weights: Weights, n_points: int) -> Weights:
-    """The given weights for every point, in the format of this run."""
-    dtype = jnp.zeros(0).dtype
-    return jax.tree.map(lambda leaf: jnp.tile(jnp.asarray(leaf, dtype), (n_points,) + (1,) * (leaf.ndim - 1)), weights)
 
 
 def _check_weights(experiment: Experiment) -> None:

@@ -1,0 +1,249 @@
+"""Cost of learning, before anything runs: multiply–adds of an update, and bytes.
+
+A program is traced with the shapes of its arrays and counted; nothing is computed, compiled or allocated.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from neuro_bpl import evaluation
+from neuro_bpl.arithmetic import multiply_adds
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.experiment import Schedule, Seeds
+from neuro_bpl.footprint import footprint
+from neuro_bpl.learner import Learner, learn_batch, newborn, run_updates, sample
+from neuro_bpl.metrics import Outcome
+from neuro_bpl.optimizers import Optimizers
+from neuro_bpl.parameters import expect, refusal
+from neuro_bpl.program import program_of
+from neuro_bpl.results import Part
+from neuro_bpl.rules import LearningRule
+from neuro_bpl.tasks.protocol import Curriculum
+from neuro_bpl.trials import Trials
+
+
+@dataclass(frozen=True, repr=False)
+class Cost:
+    """What one update of all networks together needs.
+
+    Parameters
+    ----------
+    multiply_adds : float
+        Products of two numbers; sums alone are not counted (`arithmetic`).
+    memory : int
+        Bytes at the peak, all of the following among them.
+    carried : int
+        Bytes of state and traces that the rule carries from step to step; 0 for a rule that looks back on the trial.
+    weights : int
+        Bytes of weights and of what their optimisers remember.
+    """
+
+    multiply_adds: float
+    memory: int
+    carried: int
+    weights: int
+
+    def __repr__(self) -> str:
+        bytes_of = {name: n_bytes(getattr(self, name)) for name in ("memory", "carried", "weights")}
+        parts = {"multiply_adds": scaled(self.multiply_adds), **bytes_of}
+        return f"Cost({', '.join(f'{name}={value}' for name, value in parts.items())})"
+
+
+def cost(
+    circuit: Circuit,
+    rule: LearningRule,
+    *,
+    batch_size: int,
+    n_steps: int,
+    seeds: int | Seeds = 1,
+    optimizers: Optimizers | None = None,
+    precision: str = "float32",
+    at_last_step: bool = False,
+) -> Cost:
+    """What one update costs, before it is run.
+
+    A history is taken to be swept as far as it is remembered, its tolerance left aside.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        What learns.
+    rule : LearningRule
+        How it learns.
+    batch_size, n_steps : int
+        Trials of an update, and steps of a trial.
+    seeds : int or Seeds
+        Number of networks that are trained together, or their seeds.
+    optimizers : Optimizers, optional
+        As in `train`.
+    precision : "float32" or "float64"
+        Floating-point format.
+    at_last_step : bool
+        Whether targets are given at the last step only, instead of at every step.
+
+    Returns
+    -------
+    Cost
+        Of all networks together. Drawing trials, evaluation and recording are not part of it.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not possible, or the circuit lacks what the rule reads.
+
+    Examples
+    --------
+    >>> import neuro_bpl as nb
+    >>> circuit = nb.Circuit(nb.RateCortex(n_inputs=10, n_units=100), nb.LinearReadout(2))
+    >>> nb.cost(circuit, nb.rtrl(), batch_size=50, n_steps=20)
+    Cost(multiply_adds=115 G, memory=444 MB, carried=222 MB, weights=136 kB)
+    """
+    expect("circuit", circuit, Circuit, "a Circuit", "it is what learns", "Circuit(cortex, readout, cerebellum)")
+    expect("rule", rule, LearningRule, "a LearningRule", "it is how the circuit learns", "bp_lambda(), with brackets")
+    expect("at_last_step", at_last_step, bool, "True or False", "it says when there are targets", "at_last_step=True")
+    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
+        raise refusal("n_steps", n_steps, "a whole number >= 1", "it is the length of a trial", "n_steps=10")
+    schedule = Schedule(n_updates=1, batch_size=batch_size, precision=precision)
+    optimizers, seeds = optimizers or Optimizers(), seeds if isinstance(seeds, Seeds) else Seeds.count(seeds)
+    rule.check_circuit(circuit)
+    with jax.enable_x64(precision == "float64"):
+        traced, learners = trace_update(circuit, rule, optimizers, schedule, seeds, n_steps, at_last_step)
+        program = program_of(traced.jaxpr)
+        return Cost(
+            multiply_adds=multiply_adds(program, rounds(rule, n_steps)),
+            memory=footprint(program),
+            carried=len(seeds.weights) * carried(circuit, rule, batch_size, n_steps),
+            weights=_bytes((learners.weights, learners.optimizer_state)),
+        )
+
+
+def trace_update(
+    circuit: Circuit,
+    rule: LearningRule,
+    optimizers: Optimizers,
+    schedule: Schedule,
+    seeds: Seeds,
+    n_steps: int,
+    at_last_step: bool,
+) -> tuple[jax.stages.Traced, Learner]:
+    """One update of all networks on given trials, traced, and the shapes of the networks before it."""
+
+    def one(learner: Learner, trials: Trials, key: Key[Array, ""]) -> tuple[Learner, Outcome]:
+        return learn_batch(circuit, rule, optimizers, learner, trials, key)
+
+    def given() -> tuple[Learner, Trials, Key[Array, " network"]]:
+        keys = seeds.keys()[0]
+        batch = partial(_trials, circuit, schedule, n_steps, at_last_step)
+        return jax.vmap(partial(_newborn, circuit, optimizers))(keys), jax.vmap(lambda _: batch())(keys), keys
+
+    shapes = jax.eval_shape(given)
+    return jax.jit(jax.vmap(one)).trace(*shapes), shapes[0]
+
+
+def of_part(part: Part) -> Cost:
+    """Cost of an update of a part: of the program that trains it, trials drawn; memory of its evaluation, too."""
+    first = part.first
+    schedule = first.schedule
+    with jax.enable_x64(schedule.precision == "float64"):
+        hyper, keys = part.hyperparameters(), jax.eval_shape(part.keys)
+        learners = _learners(part, hyper, keys)
+        _, n_updates = schedule.chunks()[0]
+        traced = run_updates.trace(
+            first.circuit, first.task, hyper, learners, keys[1:], 0, n_updates, schedule.batch_size, part.watch
+        )
+        program = program_of(traced.jaxpr)
+        return Cost(
+            multiply_adds=multiply_adds(program, rounds(first.rule, _n_steps(part))) / n_updates,
+            memory=max(footprint(program), _bytes(learners) + _evaluation(part, learners.weights)),
+            carried=len(keys[0]) * carried(first.circuit, first.rule, schedule.batch_size, _n_steps(part)),
+            weights=_bytes((learners.weights, learners.optimizer_state)),
+        )
+
+
+def rounds(rule: LearningRule, n_steps: int) -> float:
+    """How often a loop of unknown length goes round on average: a sweep through the steps that are remembered."""
+    horizon = getattr(rule.parts.eligibility, "horizon", None)
+    remembered = min(n_steps, n_steps if horizon is None else horizon)
+    return remembered * (1 - remembered / (2 * n_steps))
+
+
+def carried(circuit: Circuit, rule: LearningRule, batch_size: int, n_steps: int) -> int:
+    """Bytes that a rule carries from step to step for one network."""
+    if rule.view == "forward" and rule.update == "trial":
+        return 0
+
+    def before_the_first_step() -> PyTree:
+        key = jax.random.key(0)
+        return rule.init(circuit, circuit.init(key), batch_size, key, n_steps)
+
+    return _bytes(jax.eval_shape(before_the_first_step))
+
+
+def n_bytes(number: float) -> str:
+    """Bytes in words: "1.2 GB", and so on."""
+    return f"{scaled(number)}B" if number >= 999.5 else f"{number:.0f} B"
+
+
+def scaled(number: float) -> str:
+    """A large number in words: "1.2 G"."""
+    prefixes = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+    unit, name = next(((unit, name) for unit, name in prefixes if number >= 0.9995 * unit), (1.0, ""))
+    return f"{_three_digits(number / unit)} {name}".strip()
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:.0f}" if number >= 99.95 else f"{number:.1f}"
+
+
+def _newborn(circuit: Circuit, optimizers: Optimizers, key: Key[Array, ""]) -> Learner:
+    """A network before its first update."""
+    weights = circuit.init(key)
+    return Learner(weights, optimizers.transform(circuit, weights).init(weights), jnp.full((), -1, jnp.int32))
+
+
+def _trials(circuit: Circuit, schedule: Schedule, n_steps: int, at_last_step: bool) -> Trials:
+    """A batch of trials in which nothing happens."""
+    dtype, readout = jnp.zeros(0).dtype, circuit.readout
+    n_trials, n_targets = schedule.batch_size, 1 if at_last_step else n_steps
+    inputs = jnp.zeros((n_trials, n_steps, circuit.cortex.n_inputs), dtype)
+    if readout.has_classes:
+        return Trials(inputs, jnp.zeros((n_trials, n_targets), jnp.int32))
+    return Trials(inputs, jnp.zeros((n_trials, n_targets, readout.n_outputs), dtype))
+
+
+def _learners(part: Part, hyper: Any, keys: tuple) -> Learner:
+    """The shapes of all networks before their first update."""
+    first = part.first
+    start = jax.eval_shape(part.start)
+
+    def make(hyper: Any, keys: tuple, start: Weights | None) -> Learner:
+        return newborn(first.circuit, first.task, first.schedule.batch_size, hyper, keys, start, part.watch)
+
+    return jax.eval_shape(make, hyper, (keys[0], keys[2]), start)
+
+
+def _n_steps(part: Part) -> int:
+    """Steps of a trial of training."""
+    task, batch_size = part.first.task, part.first.schedule.batch_size
+
+    def draw() -> Trials:
+        key = jax.random.key(0)
+        return sample(task, task.first_level() if isinstance(task, Curriculum) else (), key, key, batch_size)
+
+    return jax.eval_shape(draw).n_steps
+
+
+def _evaluation(part: Part, weights: Weights) -> int:
+    """Bytes of a held-out evaluation of all networks, which takes a limited number of trials at once."""
+    trials = part.first.task.held_out("validation")
+    some = jax.tree.map(lambda values: values[: evaluation.TRIALS_AT_ONCE], trials)
+    return footprint(program_of(evaluation.outcomes_of_few.trace(part.first.circuit, weights, some).jaxpr))
+
+
+def _bytes(tree: PyTree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

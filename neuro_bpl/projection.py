@@ -44,6 +44,14 @@ class ProjectedPredictor:
 
     def __post_init__(self) -> None:
         check(self)
+        if isinstance(self.predictor, ProjectedPredictor):
+            raise refusal(
+                "ProjectedPredictor.predictor",
+                self.predictor,
+                "LinearPredictor(), GranularPredictor(...) or DeepPredictor(...)",
+                "a projection of a projection is a projection",
+                f"ProjectedPredictor({self.predictor.predictor}, n_dimensions={self.n_dimensions})",
+            )
 
     @property
     def reads_input(self) -> bool:

@@ -15,49 +15,22 @@ from neuro_bpl import cortex as cortical
 from neuro_bpl import online
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.cortex import CorticalWeights
-from neuro_bpl.credit import (
-    Assignment,
-    Credit,
-    Exact,
-    Feedback,
-    ImmediateError,
-    NoError,
-    Predicted,
-    RandomError,
-    Reward,
-    protocol,
-)
+from neuro_bpl.credit import Assignment, Credit, protocol
 from neuro_bpl.credit.protocol import is_stochastic
 from neuro_bpl.episode import Episode, cortical_gradient, play, prediction_gradient
 from neuro_bpl.legality import check_pair, check_predictor_trace, check_view, no_key, not_held
 from neuro_bpl.metrics import Outcome, accuracy
 from neuro_bpl.moment import Moment
+from neuro_bpl.naming import pair_name, trace_name
 from neuro_bpl.olive import OWN_WEIGHTS, ROUTES
 from neuro_bpl.online import Noise, OnlineState, Parts, learns_feedback, whole_gradient
 from neuro_bpl.parameters import check, field, is_placeholder, refusal
-from neuro_bpl.predictor_traces import (
-    DiagonalTrace,
-    FullTrace,
-    HistorySweep,
-    LeakTrace,
-    LowRankTrace,
-    PredictorTrace,
-    ProjectedTrace,
-    WithDutch,
-)
+from neuro_bpl.predictor_traces import FullTrace, PredictorTrace, WithDutch
 from neuro_bpl.td import Scalar
-from neuro_bpl.traces import Diagonal, Full, Immediate, Kronecker, Leaky, Perturbed, RankOne, Sweeping, Trace
+from neuro_bpl.traces import Sweeping, Trace
 from neuro_bpl.trials import Trials
 
 VIEWS = ("forward", "backward", "true online")
-TRACES = {
-    FullTrace: "full trace",
-    HistorySweep: "history",
-    LowRankTrace: "low-rank trace",
-    ProjectedTrace: "projected trace",
-    DiagonalTrace: "diagonal trace",
-    LeakTrace: "leak trace",
-}
 
 
 @partial(
@@ -114,10 +87,10 @@ class LearningRule:
     @property
     def name(self) -> str:
         """Name of the algorithm, such as "BP(1)"."""
-        name = _pair_name(self.trace, self.credit)
+        name = pair_name(self.trace, self.credit)
         name += f" {self.view}" if self.view != "forward" and isinstance(self.trace, Sweeping) else ""
         name += " step-wise" if self.update == "step" else ""
-        eligibility = "" if self.predictor_trace is None else _trace_name(self.predictor_trace)
+        eligibility = "" if self.predictor_trace is None else trace_name(self.predictor_trace)
         td_error = "" if self.td_error == "exact" else f"{self.td_error} TD error"
         return ", ".join(part for part in (name, eligibility, td_error) if part)
 
@@ -298,62 +271,3 @@ class LearningRule:
                 "the true future gradient is known only when the trial is over",
                 'bp_lambda(view="backward")',
             )
-
-
-NAMES = {
-    (Full, ImmediateError): "RTRL",
-    (Diagonal, ImmediateError): "SnAp-1",
-    (RankOne, ImmediateError): "UORO",
-    (Kronecker, ImmediateError): "KF-RTRL",
-    (Leaky, ImmediateError): "e-prop",
-    (Leaky, Feedback): "RFLO",
-    (Immediate, Feedback): "feedback alignment",
-    (Immediate, NoError): "output only",
-    (Immediate, RandomError): "random gradient",
-    (Perturbed, Reward): "node perturbation",
-}
-
-
-def _pair_name(trace: Trace, credit: Credit) -> str:
-    """The name that a pair has in the literature, or the names of both parts."""
-    name = NAMES.get((type(trace), type(credit)))
-    if name is None:
-        credited = _credit_name(credit)
-        name = credited if isinstance(trace, Immediate) else f"{credited} {type(trace).__name__.lower()}"
-    if isinstance(trace, Full) and trace.reach is not None:
-        name = name.replace("RTRL", f"SnAp-{trace.reach}").replace("full", f"SnAp-{trace.reach}")
-    return name + (" (learned)" if learns_feedback(credit) else "")
-
-
-def _trace_name(trace: PredictorTrace) -> str:
-    """Such as "history"; with its horizon or rank where that is not the usual one."""
-    name = TRACES.get(type(trace), type(trace).__name__)
-    match trace:
-        case HistorySweep(horizon=int(steps)):
-            return f"{name} of {steps}"
-        case HistorySweep(tolerance=float(share)) if share > 0:
-            return f"{name} to {share:g}"
-        case LowRankTrace(rank=rank) if rank > 1:
-            return f"rank-{rank} trace"
-    return name
-
-
-def _credit_name(credit: Credit) -> str:
-    match credit:
-        case Exact(window=None):
-            return "BPTT"
-        case Exact(window=n):
-            return f"TBPTT({n})"
-        case Predicted(lambda_=value, window=1):
-            return f"BP({value:g})" if isinstance(value, (int, float)) else "BP(λ)"
-        case Predicted(window=n):
-            return f"SG({n})"
-        case ImmediateError():
-            return "immediate error"
-        case Feedback():
-            return "feedback"
-        case NoError():
-            return "no error"
-        case RandomError():
-            return "random error"
-    return type(credit).__name__

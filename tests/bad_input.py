@@ -3,6 +3,7 @@
 import math
 import numbers
 from collections import namedtuple
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -10,8 +11,9 @@ import numpy as np
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall
 
 import neuro_bpl as nb
-from neuro_bpl import credit, optimizers, traces
+from neuro_bpl import credit, optimizers, predictor_traces, traces
 from neuro_bpl.nonlinearities import NONLINEARITIES
+from neuro_bpl.olive import ROUTES
 from neuro_bpl.readout import LOSSES
 from neuro_bpl.recording import QUANTITIES
 
@@ -177,9 +179,22 @@ CALLS = {
             "regularization": is_a(nb.Regularization),
             "initial_state": is_a(nb.InitialState),
             "feedback": or_none(is_a(nb.FeedbackPathway)),
+            "olive": or_none(is_a(nb.OlivaryPathway)),
         },
     ),
     "FeedbackPathway": Call(nb.FeedbackPathway, {}, {"scale": is_within(0)}),
+    "OlivaryPathway": Call(nb.OlivaryPathway, {}, {"scale": is_within(0)}),
+    "ProjectedPredictor": Call(
+        nb.ProjectedPredictor,
+        {"predictor": nb.LinearPredictor(), "n_dimensions": 2},
+        {
+            "predictor": is_a(nb.LinearPredictor, nb.GranularPredictor, nb.DeepPredictor),
+            "n_dimensions": is_whole(1),
+            "basis": is_one_of(("random", "pca", "learned")),
+        },
+    ),
+    "HistorySweep": Call(nb.HistorySweep, {}, {"horizon": or_none(is_whole(1)), "tolerance": is_within(0, 1)}),
+    "LowRankTrace": Call(predictor_traces.LowRankTrace, {}, {"rank": is_whole(1)}),
     "Optimizer": Call(
         nb.Optimizer,
         {},
@@ -208,7 +223,14 @@ CALLS = {
             "trace": or_none(is_a(nb.Immediate, nb.Leaky)),
             "view": is_one_of(("forward", "backward")),
             "update": is_one_of(("trial",)),
+            "predictor_trace": lambda v: v is None,
+            "td_error": is_one_of(("exact",)),
         },
+    ),
+    "bp_lambda as the trial runs": Call(
+        partial(nb.bp_lambda, view="backward", update="step"),
+        {},
+        {"predictor_trace": or_none(is_a(nb.HistorySweep)), "td_error": is_one_of(ROUTES)},
     ),
     "dni": Call(nb.dni, {}, {"window": is_whole(1), "discount": is_within(0, 1), "kappa": is_within(0)}),
     "tbptt": Call(nb.tbptt, {"window": 1}, {"window": or_none(is_whole(1))}),
@@ -233,6 +255,8 @@ CALLS = {
             "credit": is_a(nb.Exact, nb.Predicted, nb.ImmediateError),
             "view": is_one_of(("forward",)),
             "update": is_one_of(("trial",)),
+            "predictor_trace": lambda v: v is None,
+            "td_error": is_one_of(("exact",)),
         },
     ),
     "TargetReaching": Call(

@@ -46,7 +46,7 @@ def untyped():
 
 
 def random_weights(circuit, seed):
-    """Every weight drawn at random, the predictor's output weights too; a wiring mask is kept."""
+    """Every weight drawn at random, the predictor's output weights too; a wiring mask or a projection is kept."""
     rng = np.random.default_rng(seed)
 
     def draw(leaf, scale):
@@ -55,9 +55,15 @@ def random_weights(circuit, seed):
     birth = circuit.init(jax.random.key(seed))
     weights = jax.tree.map(lambda leaf: draw(leaf, 0.5), birth)
     theta = jax.tree.map(lambda leaf: draw(leaf, 0.3), birth.cerebellum)
-    if hasattr(theta, "mask"):
-        theta = theta._replace(mask=birth.cerebellum.mask)
+    theta = jax.tree_util.tree_map_with_path(
+        lambda path, born, drawn: born if is_anatomy(path) else drawn, birth.cerebellum, theta
+    )
     return circuit.project(weights._replace(cerebellum=theta))
+
+
+def is_anatomy(path):
+    """Whether an array says what exists rather than how strong it is: a wiring mask, the basis of a projection."""
+    return getattr(path[-1], "name", "") in ("mask", "basis")
 
 
 def random_trials(kind, loss, seed, n_steps=N_STEPS):

@@ -218,11 +218,13 @@ class LowRank:
     """e_t estimated by the mean over ranks of s~ theta~, with signs nu (T + 1, ranks, state), nu[0] not read.
 
     s~ = rho_0 decay J s~ + rho_1 nu, theta~ = theta~ / rho_0 + (nu dg/dtheta) / rho_1, with
-    rho_0^2 = |theta~| / |decay J s~| and rho_1^2 = |nu dg/dtheta| / |nu|, both before the update.
+    rho_0^2 = |theta~| / |decay J s~| and rho_1^2 = |nu dg/dtheta| / |nu|, both before the update. Where decay J s~ = 0
+    theta~ counts for nothing any more, and is forgotten (without `forgets` it stays as noise, right on average).
     """
 
-    def __init__(self, decay, nu, local=None):
+    def __init__(self, decay, nu, local=None, forgets=True):
         self.decay, self.nu, self.local, self.t, self.pairs = decay, np.asarray(nu, float), local, 0, None
+        self.forgets = forgets
 
     def advance(self, J, slope):
         """One step of s~ and theta~ of every rank."""
@@ -236,7 +238,8 @@ class LowRank:
             nu = self.nu[self.t, r]
             forward, back = self.decay * J @ s_tilde, nu @ slope
             rho_0, rho_1 = balance(theta_tilde, forward), balance(back, nu)
-            self.pairs[r] = (rho_0 * forward + rho_1 * nu, theta_tilde / rho_0 + back / rho_1)
+            kept = 1 / rho_0 if forward.any() or not self.forgets else 0.0
+            self.pairs[r] = (rho_0 * forward + rho_1 * nu, kept * theta_tilde + back / rho_1)
 
     def share(self, delta):
         """Mean over ranks of (delta s~) theta~."""

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from conftest import random_weights
-from test_scripts import script  # noqa: F401
+from test_scripts import module, script  # noqa: F401
 
 import neuro_bpl as nb
 from neuro_bpl import probing
@@ -93,6 +94,36 @@ def test_a_sweep_over_lambda_is_drawn_as_lines(script, tmp_path):  # noqa: F811
     assert status == 0, err
     assert "| BP(1) backward, leak trace, lambda_ 0.0 | " in out
     assert figure.with_suffix(".svg").stat().st_size > 10_000
+
+
+COST = "benchmarks/cost_of_credit.py"
+QUICK = ("--units", 3, 5, "--steps", 2, 4, "--n-units", 3, "--n-steps", 2, "--batch-size", 2, "--rounds", 1)
+
+
+def test_the_cost_of_credit_is_measured_and_drawn(script, tmp_path):  # noqa: F811
+    path, figure = tmp_path / "cost.nc", tmp_path / "cost"
+    words = ("--seconds", 0.001, "--rule", "full,history", "--most", 8e3, "--output", path)
+    status, out, err = script(COST, *QUICK, *words)
+    assert status == 0, err
+    assert "| full / history |" in out
+    found = xr.load_dataset(path)
+    left_out = np.isnan(found.time_by_n_units)
+    assert left_out.equals(found.multiply_adds_by_n_units > 8e3)
+    assert left_out.any()
+    assert not left_out.all()
+    status, out, err = script("analyses/cost_of_credit.py", "--run", path, "--output", figure)
+    assert status == 0, err
+    assert out.startswith("| form | time in n |")
+    assert figure.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_exponents_are_slopes_of_logarithms():
+    sizes = np.array([8, 16, 32, 64])
+    values = xr.DataArray(5.0 * sizes**3.0 + 1e4, {"n_units": sizes}, "n_units")
+    slope = module("analyses/cost_of_credit.py").exponent
+    assert slope(values - 1e4, "n_units") == pytest.approx(3)
+    assert 2.5 < slope(values, "n_units") < 3
+    assert np.isnan(slope(values.where(values.n_units == 8), "n_units"))
 
 
 @pytest.mark.parametrize(

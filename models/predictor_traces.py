@@ -1,8 +1,8 @@
 """What the predictor's trace may forget: every form of it on two tasks, one cortex, one optimiser, one budget.
 
 The cerebellum learns from TD errors as the trial runs; weights change when it is over, or (--update step) at every
-step.  Its trace is full, swept from a history, random of low rank, of a projected predictor, diagonal, or a leak alone;
-two references learn from whole trials.  Results: docs/results.md.
+step.  Its trace is full, swept from a history, random of low rank, of a projected predictor, diagonal, or a leak alone.
+References are BP(λ) from whole trials, and rules without a prediction.  Results: docs/results.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ PAPER = "Pemberton & Ponte Costa 2024"
 RECORD = ("gradient_alignment", "weight_alignment", "update_alignment", "update_bias", "update_variance")
 TASKS = {"target_reaching": ("squared_error", 1.0, 1.0), "digits": ("softmax_cross_entropy", 0.9, 0.1)}  # loss, γ, κ
 BASES = {"projected": "random", "pca": "pca", "learned": "learned"}
-REFERENCES = ("bptt", "forward")
+REFERENCES = {"bptt": nb.bptt(), "tbptt": nb.tbptt(1), "eprop": nb.eprop()}
 
 
 def traces(p: "Parameters") -> Mapping[str, PredictorTrace]:
@@ -51,7 +51,7 @@ def traces(p: "Parameters") -> Mapping[str, PredictorTrace]:
     }
 
 
-FORMS = (*REFERENCES, "full", "history", "low_rank", *BASES, "diagonal", "leak", "true_online")
+FORMS = (*REFERENCES, "forward", "full", "history", "low_rank", *BASES, "diagonal", "leak", "true_online")
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ def circuit(p: Parameters, of: Any) -> nb.Circuit:
 
 
 def learning_rule(p: Parameters) -> nb.LearningRule:
-    """BPTT, BP(λ) from whole trials, or BP(λ) as the trial runs."""
+    """A rule without a prediction, BP(λ) from whole trials, or BP(λ) as the trial runs."""
     _, discount, kappa = TASKS[p.task]
-    if p.rule == "bptt":
-        return nb.bptt()
+    if p.rule in REFERENCES:
+        return REFERENCES[p.rule]
     if p.rule == "forward":
         return nb.bp_lambda(p.lambda_, discount, kappa)
     view, update = ("true online", "step") if p.rule == "true_online" else ("backward", p.update)

@@ -42,6 +42,8 @@ _LOOKS: tuple[tuple[str, str, tuple], ...] = (
     (r"full|history", "#0072B2", ()),
     (r"true_online", "#332288", (6, 1.5)),
     (r"forward", "#56B4E9", (4, 1, 1, 1)),
+    (r"tbptt", "#999999", (3, 1.5, 1, 1.5)),
+    (r"eprop", "#117733", (3, 1, 1, 1)),
     (r"diagonal", "#009E73", (5, 1)),
     (r"leak", "#E69F00", (3, 1.5)),
     (r"low_rank", "#CC79A7", (1, 1)),

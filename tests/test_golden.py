@@ -55,7 +55,7 @@ def updates(case, rule):
     weights = nb.Weights(
         CorticalWeights(get("w_in"), get("w_rec"), get("b_rec")), ReadoutWeights(get("w_out"), get("b_out")), theta
     )
-    cortex, _, theta, _ = gradients_of(circuit)(rule, weights, nb.Trials(get("inputs"), targets_of(case)))
+    cortex, _, theta, *_ = gradients_of(circuit)(rule, weights, nb.Trials(get("inputs"), targets_of(case)))
     w_theta, b_theta = (theta.w_purkinje, theta.b_purkinje) if predictor == "hidden" else theta
     if predictor == "hidden":
         assert not theta.w_granule.any()

@@ -370,7 +370,7 @@ def test_the_teacher_reproduces_itself_and_no_other_teacher_does(cell):
 
 def test_a_teachers_weights_have_the_distributions_that_are_promised():
     task = Mimic(n_inputs=40, n_units=50, n_outputs=60, gain=1.5, bias=0.2)
-    cortex, readout, cerebellum, _ = jax.tree.map(np.asarray, task.teacher_weights())
+    cortex, readout, cerebellum, *_ = jax.tree.map(np.asarray, task.teacher_weights())
     assert cerebellum is None
     np.testing.assert_allclose(cortex.w_rec @ cortex.w_rec.T, 1.5**2 * np.eye(50), atol=1e-12)
     scales = ((cortex.w_in, 40**-0.5), (readout.w, 50**-0.5), (cortex.b, 0.2), (readout.b, 0.2))

@@ -34,7 +34,7 @@ PAPER = "Pemberton & Ponte Costa 2024"
 RECORD = ("gradient_alignment", "weight_alignment", "update_alignment", "update_bias", "update_variance")
 TASKS = {"target_reaching": ("squared_error", 1.0, 1.0), "digits": ("softmax_cross_entropy", 0.9, 0.1)}  # loss, γ, κ
 BASES = {"projected": "random", "pca": "pca", "learned": "learned"}
-REFERENCES = {"bptt": nb.bptt(), "tbptt": nb.tbptt(1), "eprop": nb.eprop()}
+REFERENCES = ("bptt", "tbptt", "eprop")
 
 
 def traces(p: "Parameters") -> Mapping[str, PredictorTrace]:
@@ -60,7 +60,11 @@ class Parameters:
 
     task: str = field(",".join(TASKS), "tasks, separated by commas")
     rule: str = field(",".join(FORMS[:-1]), f"forms of the trace, separated by commas: {', '.join(FORMS)}")
-    update: str = field("trial", "when weights change (true_online: at every step)", choices=("trial", "step"))
+    update: str = field(
+        "trial",
+        "when weights change (bptt and forward: per trial; true_online: at every step)",
+        choices=("trial", "step"),
+    )
     td_error: str = field("exact", "how errors come to the climbing fibres", choices=ROUTES)
     lambda_: float = field(1.0, "trace decay", symbol="λ", low=0, high=1)
     rank: int = field(1, "random products of low_rank", symbol="r", low=1)
@@ -119,7 +123,9 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
     """A rule without a prediction, BP(λ) from whole trials, or BP(λ) as the trial runs."""
     _, discount, kappa = TASKS[p.task]
     if p.rule in REFERENCES:
-        return REFERENCES[p.rule]
+        at_steps = nb.LearningRule(nb.Immediate(), nb.ImmediateError(), "backward", "step")
+        tbptt = at_steps if p.update == "step" else nb.tbptt(1)
+        return {"bptt": nb.bptt(), "tbptt": tbptt, "eprop": nb.eprop(update=p.update)}[p.rule]
     if p.rule == "forward":
         return nb.bp_lambda(p.lambda_, discount, kappa)
     view, update = ("true online", "step") if p.rule == "true_online" else ("backward", p.update)

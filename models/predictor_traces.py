@@ -62,7 +62,7 @@ class Parameters:
     rule: str = field(",".join(FORMS[:-1]), f"forms of the trace, separated by commas: {', '.join(FORMS)}")
     update: str = field(
         "trial",
-        "when weights change (bptt and forward: per trial; true_online: at every step)",
+        "when weights change (bptt, forward: per trial)",
         choices=("trial", "step"),
     )
     td_error: str = field("exact", "how errors come to the climbing fibres", choices=ROUTES)

@@ -96,6 +96,26 @@ def test_a_sweep_over_lambda_is_drawn_as_lines(script, tmp_path):  # noqa: F811
     assert figure.with_suffix(".svg").stat().st_size > 10_000
 
 
+def test_true_online_learning_is_compared_seed_by_seed(script, tmp_path):  # noqa: F811
+    form = ("--rule", "true_online,history", "--update", "step", "--frozen", "--optimizer", "sgd", "--batch-size", 1)
+    words = (*form, "--n-updates", 4, "--n-evaluations", 2, "--seeds", 3, "--n-units", 4)
+    sweep = ("--sweep", "predictor_learning_rate=0.1,0.5")
+    status, _, err = script(MODEL, *SMALL, *words, *sweep, "--output", tmp_path)
+    assert status == 0, err
+    run, figure = tmp_path / "target_reaching", tmp_path / "figure"
+    analysis = ("analyses/true_online.py", "--run", run, "--output", figure)
+    status, out, err = script(*analysis, "--first-seed", 1)
+    assert status == 0, err
+    assert "(2 seeds)" in out
+    cosines = nb.open_run(run)["gradients"]["gradient_alignment"].isel(update=slice(1, None)).mean(["update", "time"])
+    of = {form: cosines.sel(rule=form, predictor_learning_rate=0.5)[1:].mean() for form in ("true_online", "history")}
+    assert f"| 0.5 | {of['true_online']:.3f} | {of['history']:.3f} | {of['true_online'] - of['history']:+.4f} (" in out
+    assert figure.with_suffix(".png").stat().st_size > 10_000
+    status, _, err = script(*analysis, "--select", "predictor_learning_rate=0.5")
+    assert status == 2
+    assert "--sweep" in err
+
+
 COST = "benchmarks/cost_of_credit.py"
 QUICK = ("--units", 3, 5, "--steps", 2, 4, "--n-units", 3, "--n-steps", 2, "--batch-size", 2, "--rounds", 1)
 

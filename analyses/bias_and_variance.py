@@ -5,7 +5,7 @@ prints a table.  Bias and variance are those of the predictor's update on the pr
 true future gradient, mean over the evaluations after the first; loss is that on test trials after the last update.
 """
 
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,20 +62,12 @@ def other_dim(found: xr.Dataset) -> str | None:
 def report(found: xr.Dataset) -> None:
     """Print all measures as a Markdown table, mean ± SD over seeds."""
     print(f"| form | {' | '.join(WORDS.values())} |\n|---" + "|---" * len(WORDS) + "|")
-    for name, _ in cli.by_point(found["loss"]):
-        at = dict(zip(_dims(found), name.split(", "), strict=True))
-        one = found.sel({dim: _label(found, dim, text) for dim, text in at.items()})
-        cells = [cli.mean_and_spread(one[measure].values.ravel(), digits) for measure, digits in MEASURES.items()]
+    dims = [str(dim) for dim in found["loss"].dims if dim != "seed"]
+    for at in itertools.product(*(found[dim].values.tolist() for dim in dims)):
+        one = found.sel(dict(zip(dims, at, strict=True)))
+        name = ", ".join(str(v) if dim == "rule" else f"{dim} {v}" for dim, v in zip(dims, at, strict=True))
+        cells = [cli.mean_and_spread(one[measure].values, digits) for measure, digits in MEASURES.items()]
         print(f"| {name} | {' | '.join(cells)} |")
-
-
-def _dims(found: xr.Dataset) -> Sequence[str]:
-    return [str(dim) for dim in found["loss"].dims if dim != "seed"]
-
-
-def _label(found: xr.Dataset, dim: str, text: str) -> str | float:
-    words = text.removeprefix(f"{dim} ")
-    return next(label for label in found[dim].values.tolist() if str(label) == words)
 
 
 def by_parameter(axes: Axes, values: xr.DataArray, dim: str) -> None:

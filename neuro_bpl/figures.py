@@ -39,7 +39,8 @@ STYLE: dict[Any, Any] = {
 # Okabe & Ito's and Tol's muted colours (safe for colour-blind readers), with a dash pattern each.
 _LOOKS: tuple[tuple[str, str, tuple], ...] = (
     (r"BPTT|bptt", "#000000", ()),
-    (r"full|history", "#0072B2", ()),
+    (r"full", "#555555", (1, 1.5)),
+    (r"history", "#0072B2", ()),
     (r"true_online", "#332288", (6, 1.5)),
     (r"forward", "#56B4E9", (4, 1, 1, 1)),
     (r"tbptt", "#999999", (3, 1.5, 1, 1.5)),

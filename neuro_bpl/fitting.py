@@ -69,7 +69,8 @@ def rungs(rule: LearningRule) -> Iterator[tuple[str, Any]]:
     """The cheaper traces below each trace of a rule, with the name of its field."""
     for name, ladder in LADDERS.items():
         kinds = [type(rung) for rung in ladder]
-        kind = type(rule.trace if name == "trace" else rule.parts.eligibility)
+        used = rule.trace if name == "trace" else rule.parts.eligibility and (rule.predictor_trace or FullTrace())
+        kind = type(used)
         if kind in kinds:
             yield from ((name, rung) for rung in ladder[kinds.index(kind) + 1 :])
 

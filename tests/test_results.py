@@ -197,6 +197,7 @@ def dull(w, trials):
     }
     per_trial = {name: [] for name in keep}
     ours, exact = ([np.zeros_like(w[f"cortex.{name}"]) for name in ("w_in", "w_rec", "b")] for _ in range(2))
+    updates, towards_exact = [], []
     for trial in range(len(x)):
         h, u, y, error, granule, g = [np.zeros(N_UNITS)], [None], [None], [None], [None], [None]
         for t in range(1, T + 1):
@@ -227,6 +228,9 @@ def dull(w, trials):
         delta = [one_step[t] - g[t] for t in range(T + 1) if t]
         series = {"rates": h, "cortical_state": h, "outputs": y, "granule_rates": granule, "predicted_gradient": g}
         series |= {"true_gradient": G, "lambda_target": target, "td_error": [None, *delta]}
+        for learnt, wanted in ((updates, target), (towards_exact, G)):
+            features = [np.append(granule[t], 1) for t in range(1, T)]
+            learnt.append(sum(np.outer(wanted[t] - g[t], features[t - 1]) for t in range(1, T)).ravel())
         trace, lengths, eligible = np.zeros((N_UNITS, N_UNITS, N_GRANULE + 1)), [None], [None]
         for t in range(1, T + 1):
             trace = DISCOUNT * LAMBDA * np.einsum("ij,jkl->ikl", pull(np.eye(N_UNITS), t), trace)
@@ -252,6 +256,10 @@ def dull(w, trials):
     )
     found["td_error_size"] = np.sqrt((found["td_error"] ** 2).sum(-1).mean(0))
     found["weight_alignment"] = unit_cosine(*(np.concatenate([leaf.ravel() for leaf in g]) for g in (ours, exact)))
+    mean, wanted = np.mean(updates, 0), np.mean(towards_exact, 0)
+    found["update_alignment"] = unit_cosine(mean, wanted)
+    found["update_bias"] = ((mean - wanted) ** 2).sum() / (wanted**2).sum()
+    found["update_variance"] = ((updates - mean) ** 2).sum(1).mean() / (wanted**2).sum()
     return found
 
 

@@ -18,13 +18,17 @@ from neuro_bpl import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL, REACHING = "models/sequential_digits.py", "models/target_reaching.py"
-OF_RULES = ("analyses/rule_alignment.py", "analyses/rule_performance.py")  # see test_rule_comparison.py
+OF_OTHER_RUNS = tuple(  # see test_rule_comparison.py and test_predictor_scripts.py
+    f"analyses/{name}.py"
+    for name in ("rule_alignment", "rule_performance", "bias_and_variance", "cost_of_credit", "true_online")
+)
 SCRIPTS = sorted(
     str(path.relative_to(ROOT))
     for folder in ("models", "analyses", "benchmarks")
     for path in (ROOT / folder).glob("*.py")
     if "__main__" in path.read_text(encoding="utf-8")  # what several scripts share is none
 )
+OF_THIS_RUN = [name for name in SCRIPTS if name.startswith("analyses") and name not in OF_OTHER_RUNS]
 TINY = (
     "--n-updates",
     "4",
@@ -164,7 +168,7 @@ def test_the_model_stores_every_rule_side_by_side(stored):
     assert (first == first.isel(rule=0)).all()
 
 
-@pytest.mark.parametrize("analysis", [name for name in SCRIPTS if name.startswith("analyses") and name not in OF_RULES])
+@pytest.mark.parametrize("analysis", OF_THIS_RUN)
 def test_every_analysis_draws_the_run(stored, script, tmp_path, analysis):
     figure = tmp_path / "figures" / "drawn"
     status, out, err = script(analysis, "--run", stored[0], "--output", figure)
@@ -349,7 +353,7 @@ def test_divergence_ends_with_status_2(script, tmp_path):
     assert "Type: " in err
 
 
-@pytest.mark.parametrize("analysis", [name for name in SCRIPTS if name.startswith("analyses") and name not in OF_RULES])
+@pytest.mark.parametrize("analysis", OF_THIS_RUN)
 def test_an_analysis_without_a_run_ends_with_status_2(script, tmp_path, analysis):
     status, _, err = script(analysis, "--run", tmp_path / "none", "--output", tmp_path / "figure")
     assert status == 2

@@ -22,7 +22,7 @@ EXPECTED = {
     "full": {"time": (4, 1), "memory": (3, 0)},
     "history": {"time": (2, 2), "memory": (2, 1)},
     "low_rank": {"time": (2, 1), "memory": (2, 0)},
-    "projected": {"time": (2, 1), "memory": (1, 0)},
+    **{form: {"time": (2, 1), "memory": (1, 0)} for form in ("projected", "pca", "learned")},
     "diagonal": {"time": (2, 1), "memory": (2, 0)},
     "leak": {"time": (2, 1), "memory": (2, 0)},
 }

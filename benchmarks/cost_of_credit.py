@@ -35,11 +35,12 @@ TRACES: dict[str, PredictorTrace] = {
     "full": FullTrace(),
     "history": HistorySweep(),
     "low_rank": LowRankTrace(),
-    "projected": ProjectedTrace(),
+    **dict.fromkeys(("projected", "pca", "learned"), ProjectedTrace()),
     "diagonal": DiagonalTrace(),
     "leak": LeakTrace(),
 }
 FORMS = ("bptt", "forward", *TRACES)
+BASES = {"projected": "random", "pca": "pca", "learned": "learned"}
 PACKAGES = ("neuro_bpl", "jax", "numpy", "optax")
 LAMBDA = 0.9
 N_CHANNELS = 10  # inputs and outputs
@@ -55,7 +56,7 @@ class Parameters:
     n_units: int = field(64, "units of the second series", symbol="n", low=1)
     n_steps: int = field(50, "steps of the first series", symbol="T", low=1)
     batch_size: int = field(10, "trials of an update", low=1)
-    n_dimensions: int = field(16, "dimensions of projected, where there are as many units", symbol="k", low=1)
+    n_dimensions: int = field(16, "dimensions of the projected forms, at most n", symbol="k", low=1)
     large: bool = field(False, "measure at n = 512, T = 200 and 50 trials instead, without full, once each")
     most: float = field(2e11, "most multiply–adds of an update", above=0)
     rounds: int = field(5, "rounds of measurement; the median is kept", low=1)
@@ -72,11 +73,11 @@ class Parameters:
 def circuit(p: Parameters, form: str, n_units: int) -> nb.Circuit:
     """Rate units with a linear readout and a linear predictor."""
     linear = nb.LinearPredictor()
-    few = nb.ProjectedPredictor(linear, min(p.n_dimensions, n_units))
+    few = nb.ProjectedPredictor(linear, min(p.n_dimensions, n_units), BASES.get(form, "random"))
     return nb.Circuit(
         nb.RateCortex(N_CHANNELS, n_units, tau=0.02, dt=0.01),
         nb.LinearReadout(N_CHANNELS),
-        few if form == "projected" else linear,
+        few if form in BASES else linear,
     )
 
 

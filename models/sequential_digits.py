@@ -5,19 +5,17 @@ Results: docs/results.md.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli
+from neuro_bpl import cli, rule_words
 from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.recording import applicable
 from neuro_bpl.sweeping import carry_out
 
-RULES = ("bp_lambda", "bptt", "tbptt", "dni")
 RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient", "td_error_size")
 
 
@@ -25,7 +23,7 @@ RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient", 
 class Parameters:
     """Constants of the model."""
 
-    rule: str = field("bp_lambda,bptt,tbptt", f"learning rules, separated by commas: {', '.join(RULES)}")
+    rule: str = field("bp_lambda,bptt,tbptt", rule_words.HELP)
     lambda_: float = field(1.0, "trace decay of bp_lambda", symbol="λ", low=0, high=1)
     discount: float = field(
         0.9, "discount of bp_lambda and dni", symbol="γ", source="Pemberton & Ponte Costa 2024", low=0, high=1
@@ -62,11 +60,8 @@ class Parameters:
 
     def __post_init__(self) -> None:
         check(self)
+        rule_words.check_words(self.rule)
         for rule in self.rule.split(","):
-            if rule not in RULES:
-                raise refusal(
-                    "rule", rule, ", ".join(RULES), "these are the rules of this model", "--rule bp_lambda,bptt"
-                )
             if self.stream and not (rule == "bp_lambda" or (rule == "tbptt" and self.window == 1)):
                 raise refusal(
                     "rule",
@@ -83,13 +78,7 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
         return nb.bp_lambda(p.lambda_, p.discount, p.kappa, view="backward", update="step")
     if p.stream:
         return nb.LearningRule(nb.Immediate(), nb.ImmediateError(), view="backward", update="step")
-    makers = {
-        "bp_lambda": partial(nb.bp_lambda, p.lambda_, p.discount, p.kappa),
-        "bptt": nb.bptt,
-        "tbptt": partial(nb.tbptt, p.window),
-        "dni": partial(nb.dni, p.window, p.discount, p.kappa),
-    }
-    return makers[p.rule]()
+    return rule_words.rule_of(p.rule, lambda_=p.lambda_, discount=p.discount, kappa=p.kappa, window=p.window)
 
 
 def circuit(p: Parameters, task: nb.tasks.SequentialDigits) -> nb.Circuit:

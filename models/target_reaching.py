@@ -6,20 +6,19 @@ Results: docs/results.md.
 """
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import jax
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli
+from neuro_bpl import cli, rule_words
 from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.parameters import check, field
 from neuro_bpl.recording import applicable
 from neuro_bpl.sweeping import carry_out
 
-RULES = ("bp_lambda", "bptt", "tbptt", "dni")
 RECORD = ("gradient_alignment", "td_error_size", "td_error", "predicted_gradient", "true_gradient", "rates")
 PAPER = "Pemberton & Ponte Costa 2024"
 ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
@@ -29,7 +28,7 @@ ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 class Parameters:
     """Constants of the model."""
 
-    rule: str = field("bp_lambda", f"learning rules, separated by commas: {', '.join(RULES)}")
+    rule: str = field("bp_lambda", rule_words.HELP)
     lambda_: float = field(1.0, "trace decay of bp_lambda", symbol="λ", low=0, high=1)
     discount: float = field(1.0, "discount of bp_lambda and dni", symbol="γ", source=PAPER, low=0, high=1)
     kappa: float = field(1.0, "weight of the synthetic gradient", symbol="κ", source=PAPER, low=0)
@@ -59,11 +58,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         check(self)
-        for rule in self.rule.split(","):
-            if rule not in RULES:
-                raise refusal(
-                    "rule", rule, ", ".join(RULES), "these are the rules of this model", "--rule bp_lambda,bptt"
-                )
+        rule_words.check_words(self.rule)
 
 
 def task(p: Parameters) -> nb.tasks.TargetReaching:
@@ -96,13 +91,7 @@ def newborn(network: nb.Circuit, seeds: nb.Seeds, precision: str) -> nb.Weights:
 
 def learning_rule(p: Parameters) -> nb.LearningRule:
     """The rule called `p.rule`."""
-    makers = {
-        "bp_lambda": partial(nb.bp_lambda, p.lambda_, p.discount, p.kappa),
-        "bptt": nb.bptt,
-        "tbptt": partial(nb.tbptt, p.window),
-        "dni": partial(nb.dni, p.window, p.discount, p.kappa),
-    }
-    return makers[p.rule]()
+    return rule_words.rule_of(p.rule, lambda_=p.lambda_, discount=p.discount, kappa=p.kappa, window=p.window)
 
 
 def experiment(p: Parameters) -> Experiment:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from neuro_bpl import optimizers as optimising
 from neuro_bpl.circuit import Circuit, Weights
@@ -45,10 +45,15 @@ class Learner(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What one update leaves on record: how the trials went, ‖ΔW‖ of each part, and what observers would have done."""
+    """What one update leaves on record.
+
+    How the trials went, ‖ΔW‖ of each part, how difficult the trials of a curriculum were, and what observers would have
+    done.
+    """
 
     outcome: Outcome
     weight_change: Float[Array, " part"]
+    difficulty: Shaped[Array, ""] | None = None
     comparison: Comparison | None = None
 
 
@@ -242,7 +247,7 @@ def run_updates(
             keys = jax.random.fold_in(data_key, number), jax.random.fold_in(noise_key, number)
             trials = sample(task, learner.level, *keys, batch_size)
             key = jax.random.fold_in(keys[1], RULE)
-            comparison = None
+            comparison = difficulty = None
             if watch.rules:
                 after, outcome, comparison = learn_watched(circuit, rule, optimizers, learner, trials, key, watch)
             else:
@@ -250,10 +255,11 @@ def run_updates(
                 after, outcome = learn_batch(circuit, rule, optimizers, learner, trials, key, endless)
             if isinstance(task, Curriculum):
                 after = after._replace(level=task.next_level(learner.level, outcome))
+                difficulty = task.difficulty(learner.level)
             fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
             diverged_at = jnp.where(fails, number.astype(jnp.int32) + 1, learner.diverged_at)
             kept = jax.tree.map(lambda old, new: jnp.where(diverged_at < 0, new, old), learner, after)
-            made = Update(outcome, change(learner.weights, kept.weights), comparison)
+            made = Update(outcome, change(learner.weights, kept.weights), difficulty, comparison)
             return kept._replace(diverged_at=diverged_at), made
 
         return jax.lax.scan(update, learner, first + jnp.arange(n_updates))

@@ -43,6 +43,14 @@ QUANTITIES: dict[str, Quantity] = {
     "loss": Quantity("training", ("update",), "{loss}", "loss, mean over trials", UPDATE),
     "accuracy": Quantity("training", ("update",), "1", "fraction of targets answered right", UPDATE),
     "weight_change": Quantity("training", ("update", "part"), "1", "length of the change of all weights", UPDATE),
+    "difficulty": Quantity(
+        "training",
+        ("update",),
+        "1",
+        "difficulty of the trials: what the curriculum says of its level, such as their steps",
+        UPDATE,
+        needs=("curriculum",),
+    ),
     "gradient_alignment": Quantity(
         "gradients",
         ("update", "time"),
@@ -213,9 +221,7 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
                 name,
                 ", ".join(known for known in QUANTITIES if has(rule, known)),
                 f"{rule.name} has none: it needs {' and '.join(QUANTITIES[name].needs)}",
-                "compare=[rules] alone, which records all of a comparison"
-                if QUANTITIES[name].group == "comparison"
-                else 'record=["true_gradient"], or train with bp_lambda()',
+                _instead(name),
             )
         if name == "granule_rates" and not hasattr(circuit.predictor(), "granule"):
             raise refusal(
@@ -227,6 +233,15 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
             )
         asked.add(name)
     return tuple(name for name in QUANTITIES if name in asked)
+
+
+def _instead(name: str) -> str:
+    """What to type for a quantity that a rule does not have."""
+    if name == "difficulty":
+        return "nothing: it is recorded wherever the task is a curriculum"
+    if QUANTITIES[name].group == "comparison":
+        return "compare=[rules] alone, which records all of a comparison"
+    return 'record=["true_gradient"], or train with bp_lambda()'
 
 
 def has(rule: LearningRule, name: str) -> bool:

@@ -145,6 +145,8 @@ def training(part: Part, first: int, update: Update, diverged_at: np.ndarray) ->
         variables["weight_change"] = quantity(
             part, "weight_change", update.weight_change, {"update": at, "part": parts}
         )
+    if update.difficulty is not None:
+        variables["difficulty"] = quantity(part, "difficulty", update.difficulty, {"update": at})
     attrs = {"units": "1", "long_name": "update whose loss was not finite (-1: none)"}
     diverged = xr.DataArray(by_point(part, diverged_at), {"seed": seeds(part)}, ("point", "seed"), attrs=attrs)
     return {"training": xr.Dataset({**variables, "diverged_at": diverged})}

@@ -10,18 +10,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PyTree
 from tqdm import tqdm
 
 from neuro_bpl import checkpoint, contents, evaluation, fitting, recording, results, writer
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment
-from neuro_bpl.learner import Hyperparameters, Learner, newborn, run_updates, sample
+from neuro_bpl.learner import Hyperparameters, Learner, Update, newborn, run_updates, sample
 from neuro_bpl.legality import check_descent
 from neuro_bpl.parameters import refusal
 from neuro_bpl.recording import EVALUATION, SNAPSHOT
 from neuro_bpl.results import Part, Piece
-from neuro_bpl.tasks.protocol import Curriculum, Streaming
+from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
 from neuro_bpl.trials import Trials
 
 EVALUATED = ("validation", "test")
@@ -124,18 +124,7 @@ class Trainer:
 
     def chunk(self, learners: Learner, first: int, n: int, raising: bool) -> tuple[Learner, float]:
         """One chunk of updates, an evaluation, a commit; returns the loss of the last update too."""
-        experiment = self.part.first
-        learners, update = run_updates(
-            experiment.circuit,
-            experiment.task,
-            self.hyper,
-            learners,
-            self.keys[1:],
-            first,
-            n,
-            experiment.schedule.batch_size,
-            self.part.watch,
-        )
+        learners, update = self.updates(learners, first, n)
         update, diverged_at = jax.device_get((update, learners.diverged_at))
         piece = results.training(self.part, first, update, diverged_at)
         if update.comparison is not None:
@@ -144,6 +133,21 @@ class Trainer:
         _report_divergence(self.part, learners, first, raising)
         loss = update.outcome.loss[:, -1]
         return learners, float(loss[np.isfinite(loss)].mean()) if np.isfinite(loss).any() else float("nan")
+
+    def updates(self, learners: Learner, first: int, n: int) -> tuple[Learner, Update]:
+        """A chunk of updates; with a curriculum, padded no more than its trials turn out to need."""
+        part = self.part
+        batch_size, watch = part.first.schedule.batch_size, part.watch
+        task, levels = _padded(part.first.task, learners.level)
+        while True:
+            after, update = run_updates(
+                part.first.circuit, task, self.hyper, learners, self.keys[1:], first, n, batch_size, watch
+            )
+            # Trials that outgrew their padding were cut short: the chunk is computed again, with more of it.
+            enough, levels = _padded(part.first.task, levels, after.level)
+            if _same_shape(enough, task):
+                return after, update
+            task = enough
 
     def look(self, learners: Learner, update: int) -> Piece:
         """Held-out evaluation, and what is asked for of the probe batch."""
@@ -219,6 +223,18 @@ def _probe(
         return recording.on_probe(circuit, hyper.of(varying)[0], weights, trials, batch_size, names)
 
     return jax.lax.map(one, (hyper.varying, weights))
+
+
+def _padded(task: Task, *levels: PyTree) -> tuple[Task, PyTree]:
+    """A curriculum with the padding that these levels need, and all of them together; any other task as it is."""
+    together = jax.tree.map(lambda *leaves: np.concatenate(jax.device_get(leaves)), *levels)
+    return task.padded(together) if isinstance(task, Curriculum) else task, together
+
+
+def _same_shape(a: Task, b: Task) -> bool:
+    """Whether two tasks differ in numbers at most."""
+    one: Any = jax.tree.structure(a)
+    return one == jax.tree.structure(b)
 
 
 def _check_stream(experiment: Experiment) -> None:

@@ -67,6 +67,12 @@ class Louder(Recall):
             "passed": jnp.roll(level["passed"], 1).at[0].set(passes),
         }
 
+    def difficulty(self, level):
+        return level["height"]
+
+    def padded(self, levels):
+        return self
+
 
 CORTEX, READOUT = nb.RateCortex(N_INPUTS, N_UNITS), nb.LinearReadout(N_INPUTS)
 CIRCUIT = nb.Circuit(CORTEX, READOUT, nb.LinearPredictor())

@@ -1,10 +1,11 @@
 """Tasks: pure functions of random keys to trials."""
 
 from neuro_bpl.tasks.addition import Add
+from neuro_bpl.tasks.copy_repeat import CopyRepeat
 from neuro_bpl.tasks.digits import SequentialDigits
 from neuro_bpl.tasks.mimic import Mimic
 from neuro_bpl.tasks.protocol import Task
 from neuro_bpl.tasks.stream import Stream
 from neuro_bpl.tasks.target_reaching import TargetReaching
 
-__all__ = ["Add", "Mimic", "SequentialDigits", "Stream", "TargetReaching", "Task"]
+__all__ = ["Add", "CopyRepeat", "Mimic", "SequentialDigits", "Stream", "TargetReaching", "Task"]

@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key, PyTree, Shaped
 
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.trials import Trials
@@ -39,6 +39,15 @@ class Curriculum(Task, Protocol):
 
     def next_level(self, level: PyTree, outcome: Outcome) -> PyTree:
         """The level after an update."""
+
+    def difficulty(self, level: PyTree) -> Shaped[Array, ""]:
+        """One number that tells levels apart on record, such as the steps of a trial."""
+
+    def padded(self, levels: PyTree) -> "Curriculum":
+        """The same task, padded no more than the trials of these levels (one for each network) need.
+
+        A task whose trials are equally long at all levels gives itself.
+        """
 
 
 @runtime_checkable

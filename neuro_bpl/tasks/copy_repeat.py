@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Int, Key
 
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.trials import Trials
 
+Level = int | Int[Array, ""]
 FLAGS = 3  # steps of a trial that show no bit of the pattern: its start, the repeat count, its end
 SHORTEST = 16  # steps; padding is this, times a power of 2
 
@@ -87,7 +88,7 @@ class CopyRepeat:
 
     def __post_init__(self) -> None:
         check(self)
-        if (isinstance(self.padding, int) and 0 < self.padding < 5) or self.padding > self.n_steps:
+        if 0 < self.padding < 5 or self.padding > self.n_steps:
             raise refusal(
                 "CopyRepeat.padding",
                 self.padding,
@@ -132,7 +133,7 @@ class CopyRepeat:
         return jnp.zeros((), jnp.int32)
 
     def sample_level(
-        self, level: Int[Array, ""], data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int
+        self, level: Level, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int
     ) -> Trials:
         """Trials of one level; there is no noise."""
         return self._trials(data_key, jnp.full(batch_size, level), self.padding or self.n_steps)
@@ -142,7 +143,7 @@ class CopyRepeat:
         solved = outcome.loss < self.threshold * np.log(2)
         return jnp.minimum(level + solved, self.n_levels - 1).astype(level.dtype)
 
-    def difficulty(self, level: Int[Array, ""]) -> Int[Array, ""]:
+    def difficulty(self, level: Level) -> Level:
         """Steps of a trial of a level."""
         return n_steps_of(level)
 
@@ -161,9 +162,11 @@ class CopyRepeat:
         words = jnp.take_along_axis(bits, _place(t, n)[:, :, None], axis=1)
         shown, asked, end = (t >= 1) & (t <= n), (t >= n + 2) & (t < (r + 1) * n + 2), t == (r + 1) * n + 2
         start = jnp.broadcast_to(t == 0, shown.shape)
-        count = jnp.where(t == n + 1, r / self.repeat_scale, 0)
-        inputs = jnp.concatenate((words * shown[:, :, None], _last(start), _last(count)), axis=-1, dtype=dtype)
-        targets = jnp.concatenate((words * asked[:, :, None], _last(end)), axis=-1, dtype=dtype)
+        count = jnp.where(t == n + 1, r.astype(dtype) / self.repeat_scale, 0)
+        inputs = jnp.concatenate(
+            (words * shown[:, :, None], start[:, :, None], count[:, :, None]), axis=-1, dtype=dtype
+        )
+        targets = jnp.concatenate((words * asked[:, :, None], end[:, :, None]), axis=-1, dtype=dtype)
         mask = (asked | end) / ((r * n + 1) * self.n_outputs).astype(dtype)
         return Trials(inputs, targets, mask, n_steps_of(levels))
 
@@ -188,7 +191,3 @@ def n_steps_of(level: Any) -> Any:
 def _place(t: Int[Array, " time"], n: Int[Array, "batch 1"]) -> Int[Array, "batch time"]:
     """Which word of the pattern a step shows or asks for, where it does either."""
     return jnp.where(t <= n, jnp.clip(t - 1, 0), (t - n - 2) % n)
-
-
-def _last(values: Float[Array, "batch time"]) -> Float[Array, "batch time 1"]:
-    return values[:, :, None]

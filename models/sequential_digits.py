@@ -1,11 +1,13 @@
-"""A cortico-cerebellar circuit learns to read handwritten digits, one row or one pixel at a time.
+"""A cortico-cerebellar circuit learns to name images, handwritten digits above all, one row or one pixel at a time.
 
 Every rule asked for trains the same networks (same seeds, same digits in the same order), side by side in one run.
 Results: docs/results.md.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -31,13 +33,22 @@ class Parameters:
     kappa: float = field(0.3, "weight of the synthetic gradient", symbol="κ", source="docs/results.md", low=0)
     window: int = field(1, "steps of a window of tbptt and dni", symbol="n", low=1)
     dataset: str = field(
-        "digits", "8x8 digits of scikit-learn, or 28x28 MNIST from <data-dir>/mnist", choices=("digits", "mnist")
+        "digits",
+        "8x8 digits of scikit-learn, MNIST of <data-dir>/mnist, or CIFAR-10 of <data-dir>/cifar-10-batches-bin",
+        choices=("digits", "mnist", "cifar10"),
     )
-    order: str = field("rows", "what a step shows", choices=("rows", "pixels"))
+    order: str = field(
+        "rows", "what a step shows", source="Le, Jaitly & Hinton 2015", choices=("rows", "pixels", "permuted")
+    )
+    pad: int = field(0, "black pixels added on each side: with 2, MNIST has T = 1024 pixels", low=0, high=256)
+    permutation: int = field(0, "seed of the order of permuted pixels", low=0, high=2**32 - 1)
+    n_held_out: int = field(0, "images of validation and of test that are evaluated (0: all)", low=0)
+    n_probe: int = field(100, "images of which activity and gradients are recorded", low=1)
     stream: bool = field(False, "digits without boundaries: state and traces carry on, weights change at every step")
     label_probability: float = field(0.3, "fraction of the digits of a stream that are labelled", low=0, high=1)
     noise: float = field(0.0, "SD of noise on training pixels, in units of full brightness", low=0)
-    data_dir: str = field("", "folder with mnist/ (else NEURO_BPL_DATA, else data/external)")
+    data_dir: str = field("", "folder with the data sets (else NEURO_BPL_DATA, else data/external)")
+    download: bool = field(False, "fetch the files of MNIST that are missing")
     cortex: str = field("lstm", "cell", choices=("lstm", "rate"))
     n_units: int = field(30, "cortical units", symbol="n", source="Pemberton & Ponte Costa 2024", low=1)
     tau: float = field(0.02, "membrane time constant of the rate cell", unit="s", symbol="τ", above=0)
@@ -81,7 +92,7 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
     return rule_words.rule_of(p.rule, lambda_=p.lambda_, discount=p.discount, kappa=p.kappa, window=p.window)
 
 
-def circuit(p: Parameters, task: nb.tasks.SequentialDigits) -> nb.Circuit:
+def circuit(p: Parameters, task: nb.tasks.SequentialImages) -> nb.Circuit:
     """Cortex, readout and cerebellum."""
     if p.cortex == "lstm":
         cortex = nb.LSTMCortex(task.n_inputs, p.n_units)
@@ -91,9 +102,16 @@ def circuit(p: Parameters, task: nb.tasks.SequentialDigits) -> nb.Circuit:
     return nb.Circuit(cortex, nb.LinearReadout(task.n_outputs, "softmax_cross_entropy"), cerebellum)
 
 
+@lru_cache(maxsize=1)  # rules that are compared share one copy of the data
+def images(**arguments: Any) -> nb.tasks.SequentialImages:
+    """The task, read once."""
+    return nb.tasks.SequentialImages.load(**arguments)
+
+
 def experiment(p: Parameters) -> Experiment:
     """All that determines a run with one rule."""
-    task = nb.tasks.SequentialDigits.load(p.dataset, p.order, noise=p.noise, data_dir=p.data_dir or None)
+    names = ("dataset", "order", "noise", "n_probe", "pad", "permutation", "n_held_out", "download")
+    task = images(**{name: getattr(p, name) for name in names}, data_dir=p.data_dir or None)
     rule, cortical = learning_rule(p), nb.Optimizer("adam", p.learning_rate)
     arriving = nb.tasks.Stream(task, p.label_probability) if p.stream else task
     return Experiment(

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import struct
 from pathlib import Path
 
 import jax
@@ -11,18 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from image_files import as_idx, write_mnist
 from sklearn.datasets import load_digits
 
 import neuro_bpl as nb
 from neuro_bpl.tasks.idx import read_idx
+from neuro_bpl.tasks.mnist import FILES
 
 SPLITS = {"train": 1077, "validation": 360, "test": 360}
-FILES = {
-    "train-images-idx3-ubyte": (60, 5, 4),
-    "train-labels-idx1-ubyte": (60,),
-    "t10k-images-idx3-ubyte": (7, 5, 4),
-    "t10k-labels-idx1-ubyte": (7,),
-}
 KEYS = jax.random.key(1), jax.random.key(2)
 OTHER = jax.random.key(3)
 
@@ -30,22 +25,6 @@ OTHER = jax.random.key(3)
 @pytest.fixture(scope="module")
 def digits():
     return nb.tasks.SequentialDigits.load()
-
-
-def as_idx(array):
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-def write_mnist(data_dir, zipped, seed=0):
-    """A folder laid out as MNIST's with a few tiny random images; their arrays by file name."""
-    folder = data_dir / "mnist"
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    arrays = {name: rng.integers(0, 10, shape).astype(np.uint8) for name, shape in FILES.items()}
-    for name, array in arrays.items():
-        path = folder / (f"{name}.gz" if zipped else name)
-        path.write_bytes(gzip.compress(as_idx(array)) if zipped else as_idx(array))
-    return arrays
 
 
 # ------------------------------------------------------------------------------------------------------ 8x8 digits

@@ -379,7 +379,7 @@ def test_a_stream_of_digits_has_the_sizes_of_its_task():
     for trials in (stream.sample(*KEYS, 5), stream.held_out("validation"), stream.probe()):
         circuit.check(trials)
     leaves = {name: value for name, (value, _) in flatten(stream, "task.").items()}
-    assert leaves["task.task.type"] == "SequentialDigits"
+    assert leaves["task.task.type"] == "SequentialImages"
     assert leaves["task.task.noise"] == 0.0
     assert (leaves["task.label_probability"], leaves["task.n_in_a_row"]) == (0.3, 8)
 

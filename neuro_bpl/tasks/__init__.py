@@ -2,10 +2,12 @@
 
 from neuro_bpl.tasks.addition import Add
 from neuro_bpl.tasks.copy_repeat import CopyRepeat
-from neuro_bpl.tasks.digits import SequentialDigits
+from neuro_bpl.tasks.images import SequentialImages
 from neuro_bpl.tasks.mimic import Mimic
 from neuro_bpl.tasks.protocol import Task
 from neuro_bpl.tasks.stream import Stream
 from neuro_bpl.tasks.target_reaching import TargetReaching
 
-__all__ = ["Add", "CopyRepeat", "Mimic", "SequentialDigits", "Stream", "TargetReaching", "Task"]
+SequentialDigits = SequentialImages  # the same, by the name of what it reads by default
+
+__all__ = ["Add", "CopyRepeat", "Mimic", "SequentialDigits", "SequentialImages", "Stream", "TargetReaching", "Task"]

@@ -21,7 +21,7 @@ def read_idx(path: Path) -> np.ndarray:
         If the file is not IDX, is damaged or is cut short.
     """
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        raw = content(path)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, str(error)) from error
     if len(raw) < 4 or raw[:3] != bytes([0, 0, UNSIGNED_BYTE]):
@@ -34,6 +34,11 @@ def read_idx(path: Path) -> np.ndarray:
     if data.size != np.prod(shape, dtype=np.int64):
         raise _damaged(path, f"its header announces {shape}, but {data.size} bytes follow")
     return data.reshape(shape)
+
+
+def content(path: Path) -> bytes:
+    """Bytes of a file, decompressed if its name ends in .gz."""
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def _damaged(path: Path, why: str) -> ValueError:

@@ -18,9 +18,18 @@ from neuro_bpl import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL, REACHING = "models/sequential_digits.py", "models/target_reaching.py"
-OF_OTHER_RUNS = tuple(  # see test_rule_comparison.py and test_predictor_scripts.py
+OF_OTHER_RUNS = tuple(  # see test_rule_comparison.py, test_predictor_scripts.py and test_paper_scripts.py
     f"analyses/{name}.py"
-    for name in ("rule_alignment", "rule_performance", "bias_and_variance", "cost_of_credit", "true_online")
+    for name in (
+        "rule_alignment",
+        "rule_performance",
+        "bias_and_variance",
+        "cost_of_credit",
+        "true_online",
+        "credit_horizon",
+        "alignment_when_plastic",
+        "paper_table",
+    )
 )
 SCRIPTS = sorted(
     str(path.relative_to(ROOT))

@@ -87,6 +87,8 @@ class Parameters:
     output: str = field("data/runs/predictor_traces", "folder of the runs, one for each task")
     resume: bool = field(False, "go on with the runs that are there")
     overwrite: bool = field(False, "replace the runs that are there")
+    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
+    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)
@@ -170,6 +172,7 @@ def simulate(p: Parameters) -> None:
         path = Path(p.output) / name
         print(f"\n{name}", flush=True)
         options = {"output": path, "resume": p.resume, "overwrite": p.overwrite}
+        options |= {"workers": p.workers, "scheduler": p.scheduler}
         report(carry_out(points, labels, model="models/predictor_traces.py", **options))
         print(f"run: {path}", flush=True)
 

@@ -62,6 +62,8 @@ class Parameters:
     output: str = field("data/runs/rule_comparison", "folder of the runs, one for each task")
     resume: bool = field(False, "go on with the runs that are there")
     overwrite: bool = field(False, "replace the runs that are there")
+    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
+    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)
@@ -153,6 +155,7 @@ def simulate(p: Parameters) -> None:
         points, labels = points_of(p, name)
         print(f"\n{name}", flush=True)
         options = {"output": path, "resume": p.resume, "overwrite": p.overwrite}
+        options |= {"workers": p.workers, "scheduler": p.scheduler}
         report(carry_out(points, labels, model="models/rule_comparison.py", **options))
         print(f"run: {path}", flush=True)
 

@@ -68,6 +68,8 @@ class Parameters:
     output: str = field("data/runs/sequential_digits", "folder of the run")
     resume: bool = field(False, "go on with the run that is there")
     overwrite: bool = field(False, "replace the run that is there")
+    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
+    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)
@@ -129,7 +131,14 @@ def simulate(p: Parameters) -> Path:
     """Train with every rule, at every point of the sweep, and store the run."""
     points, labels = cli.points(p, experiment)
     run = carry_out(
-        points, labels, output=p.output, resume=p.resume, overwrite=p.overwrite, model="models/sequential_digits.py"
+        points,
+        labels,
+        output=p.output,
+        resume=p.resume,
+        overwrite=p.overwrite,
+        model="models/sequential_digits.py",
+        workers=p.workers,
+        scheduler=p.scheduler,
     )
     report(run, Path(p.output))
     return Path(p.output)

@@ -18,7 +18,7 @@ from neuro_bpl.experiment import Experiment
 from neuro_bpl.grid import Point
 from neuro_bpl.parameters import nearest, refusal
 
-NOT_SWEPT = ("rule", "output", "data_dir", "precision", "seeds")
+NOT_SWEPT = ("rule", "output", "data_dir", "precision", "seeds", "workers", "scheduler")
 DRY_RUN = (
     "dry_run",
     Annotated[bool, tyro.conf.arg(help="say what every point would cost, and stop: nothing is trained or written")],

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,8 @@ class Contents:
 
 class Memory:
     """A run that is not stored: what was committed stays in memory."""
+
+    path: Path | None = None
 
     def __init__(self, attrs: Mapping[str, str]) -> None:
         self._attrs = dict(attrs)

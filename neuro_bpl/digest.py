@@ -1,4 +1,4 @@
-"""A digest of everything in a run, kept up to date while the run grows."""
+"""A digest of everything in a part of a run, kept up to date while the part grows."""
 
 import hashlib
 import json
@@ -12,20 +12,21 @@ from neuro_bpl.results import Piece, growing
 
 
 class Digest:
-    """SHA-256 of all that is stored, kept up to date as pieces are appended."""
+    """SHA-256 of a part, kept up to date as pieces are appended."""
 
     def __init__(self) -> None:
+        self._attrs = b""
         self._hashes: dict[str, Any] = {}
 
-    def add(self, part: str, piece: Piece, attrs: Mapping[str, Any]) -> None:
-        """Take in a piece; what does not grow replaces what was there."""
-        self._hashes[f"{part}@"] = hashlib.sha256(json.dumps(attrs, sort_keys=True).encode())
+    def add(self, piece: Piece, attrs: Mapping[str, Any]) -> None:
+        """Take in a piece; attributes and what does not grow replace what was there."""
+        self._attrs = json.dumps(attrs, sort_keys=True).encode()
         for group, dataset in piece.items():
             dim = growing(dataset)
             if dim is None:
-                self._forget(f"{part}/{group}/")
+                self._hashes = {key: kept for key, kept in self._hashes.items() if not key.startswith(f"{group}/")}
             for name, values in dataset.variables.items():
-                self._add(f"{part}/{group}/{name}", values, dim)
+                self._add(f"{group}/{name}", values, dim)
 
     def _add(self, key: str, values: xr.Variable, dim: str | None) -> None:
         grows = dim in values.dims
@@ -37,18 +38,17 @@ class Digest:
         turned = values.transpose(dim, ...) if grows else values
         self._hashes[key].update(_bytes(turned.values))
 
-    def drop(self, part: str) -> None:
-        """Forget a part."""
-        self._forget(f"{part}/")
-        self._forget(f"{part}@")
-
-    def _forget(self, start: str) -> None:
-        self._hashes = {key: kept for key, kept in self._hashes.items() if not key.startswith(start)}
-
     def value(self) -> str:
         """The digest."""
         lines = [f"{key} {found.hexdigest()}" for key, found in sorted(self._hashes.items())]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha256("\n".join([hashlib.sha256(self._attrs).hexdigest(), *lines]).encode()).hexdigest()
+
+
+def of(piece: Piece, attrs: Mapping[str, Any]) -> str:
+    """The digest of a whole part, or, without a piece, of attributes."""
+    digest = Digest()
+    digest.add(piece, attrs)
+    return digest.value()
 
 
 def _bytes(values: np.ndarray) -> bytes:

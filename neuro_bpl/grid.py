@@ -59,8 +59,12 @@ def points_of(base: Experiment, grid: Grid) -> list[Point]:
     return [_point(base, paths, values, grid) for values in itertools.product(*grid.values())]
 
 
-def parts_of(points: Sequence[Point], at_once: int | None) -> list[Part]:
-    """Points that one compiled call can train, in groups of at most `at_once` networks (None: as many as fit)."""
+def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> list[Part]:
+    """Points that one compiled call can train, in groups of at most `at_once` networks.
+
+    Without that number, groups are as large as fits into the memory, and small enough for each of so many workers to
+    have one.
+    """
     groups: dict[Any, list[tuple[Label, Experiment]]] = {}
     for point in points:
         if point.experiment is not None:
@@ -68,8 +72,10 @@ def parts_of(points: Sequence[Point], at_once: int | None) -> list[Part]:
     parts = []
     for group in groups.values():
         labels, experiments = zip(*group, strict=True)
-        limit = at_once or networks_at_once(Part(experiments, labels))
+        limit = at_once or networks_at_once(Part(experiments, labels), workers)
         size = max(limit // len(experiments[0].seeds.weights), 1)
+        if at_once is None:
+            size = min(size, math.ceil(len(group) / workers))
         for at in range(0, len(group), size):
             labels, experiments = zip(*group[at : at + size], strict=True)
             parts.append(Part(experiments, labels))
@@ -97,8 +103,8 @@ def _structure(experiment: Experiment) -> tuple:
     )
 
 
-def networks_at_once(part: Part) -> int:
-    """How many networks of a part fit into half of the free memory."""
+def networks_at_once(part: Part, workers: int = 1) -> int:
+    """How many networks of a part fit into half of the free memory, or into a worker's share of that."""
     n_networks, free = len(part.points) * part.n_seeds, capacity.free()
     if free is None:
         return n_networks
@@ -106,7 +112,7 @@ def networks_at_once(part: Part) -> int:
         needed = costing.of_part(part).memory
     except Exception:  # whatever is wrong with it is said when it is trained
         return n_networks
-    return max(int(n_networks * min(SHARE_OF_MEMORY * free / needed, 1.0)), 1)
+    return max(int(n_networks * min(SHARE_OF_MEMORY * free / workers / needed, 1.0)), 1)
 
 
 def label_of(value: Any) -> float | int | str:

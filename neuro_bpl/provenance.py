@@ -153,12 +153,16 @@ def rebuild(description: Any, types: Sequence[type] = ()) -> Any:
 
 def origin() -> dict[str, str]:
     """Versions, commit and time, for the attributes of a run."""
-    versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     return {
-        "versions": json.dumps(versions),
+        "versions": json.dumps(versions()),
         "commit": _commit(),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute and store a run."""
+    return {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
 
 
 def _commit() -> str:

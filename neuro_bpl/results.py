@@ -25,7 +25,7 @@ from neuro_bpl.provenance import describe
 from neuro_bpl.recording import QUANTITIES, units
 
 FORMAT = "neuro_bpl run"
-FORMAT_VERSION = "2"
+FORMAT_VERSION = "3"
 GROWING = ("update", "snapshot")
 Piece = dict[str, xr.Dataset]
 Label = Mapping[str, float | int | str]

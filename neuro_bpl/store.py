@@ -1,7 +1,7 @@
 """The store: runs in Icechunk repositories (transactional Zarr), where they are and what they hold.
 
-A commit is seen whole or not at all, so that a reader, or the next start, finds whole updates only. Each carries a
-digest of all that is stored; a run that does not have it is refused. The layout is described in docs/schema.md.
+A commit is seen whole or not at all, so that a reader, or the next start, finds whole updates only. Each carries the
+digests of all that is stored; a run that does not have them is refused. The layout is described in docs/schema.md.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ import icechunk
 import numpy as np
 import xarray as xr
 
-from neuro_bpl import schema
+from neuro_bpl import digest, schema
 from neuro_bpl.contents import Contents, StoredPart
-from neuro_bpl.digest import Digest
 from neuro_bpl.parameters import refusal
 from neuro_bpl.results import FORMAT, FORMAT_VERSION
 
 BRANCH = "main"
+ROOT = ""  # stands for the root attributes among the names of parts
 LOCK = "neuro_bpl.lock"  # tells our runs from other repositories, too
 
 
@@ -148,26 +148,62 @@ def read(path: Path) -> Contents:
 def _read(path: Path) -> Contents:
     repository = icechunk.Repository.open(storage(path))
     session = repository.readonly_session(BRANCH)
-    commit = next(iter(repository.ancestry(snapshot_id=session.snapshot_id)))
     root: Any = session.store
     tree = xr.open_datatree(root, engine="zarr", consolidated=False, chunks=None).load()
     attrs: dict[str, Any] = {str(key): value for key, value in tree.attrs.items()}
     found = (attrs.get("format"), attrs.get("format_version"))
     if found != (FORMAT, FORMAT_VERSION):
         raise _damaged(path, f"it says {found}, not {(FORMAT, FORMAT_VERSION)}")
-    contents, digest = Contents(attrs), Digest()
-    digest.add("", {}, attrs)
+    contents, digests = Contents(attrs), {ROOT: digest.of({}, attrs)}
     stored: Mapping[str, xr.DataTree] = tree["parts"].children if "parts" in tree else {}
     for name, part in sorted(stored.items(), key=lambda item: int(item[0])):  # A listing of Zarr has no order.
-        pieces = {group: _texts_as_texts(node.to_dataset(inherit=False)) for group, node in part.children.items()}
-        words: dict[str, Any] = {str(key): value for key, value in part.attrs.items()}
-        digest.add(name, pieces, words)
-        saved = pieces.pop("checkpoint")
-        arrays = {str(key): values.values for key, values in saved.data_vars.items()}
-        contents.parts[name] = StoredPart(pieces, arrays, words)
-    if commit.metadata.get("digest") != digest.value():
+        contents.parts[name], digests[name] = _part(part)
+    if committed(repository, session.snapshot_id) != digests:
         raise _damaged(path, "its contents are not those that were committed")
     return contents
+
+
+def _part(tree: xr.DataTree) -> tuple[StoredPart, str]:
+    """A part as it is on disk, and its digest."""
+    pieces = {group: _texts_as_texts(node.to_dataset(inherit=False)) for group, node in tree.children.items()}
+    words: dict[str, Any] = {str(key): value for key, value in tree.attrs.items()}
+    found = digest.of(pieces, words)
+    saved = pieces.pop("checkpoint")
+    arrays = {str(key): values.values for key, values in saved.data_vars.items()}
+    return StoredPart(pieces, arrays, words), found
+
+
+def committed(repository: icechunk.Repository, snapshot: str) -> dict[str, str]:
+    """Digests of all parts, by name, and of the root attributes, as they were committed."""
+    digests = repository.lookup_snapshot(snapshot).metadata.get("digests", {})
+    return {str(name): str(found) for name, found in digests.items()}
+
+
+def read_part(path: Path, name: str) -> StoredPart | None:
+    """One part of a store; None where it is not there.
+
+    Raises
+    ------
+    DamagedRunError
+        If it cannot be read, or is not what was committed.
+    """
+    try:
+        with quiet():
+            repository = icechunk.Repository.open(storage(path))
+            session = repository.readonly_session(BRANCH)
+            wanted = committed(repository, session.snapshot_id).get(name)
+            if wanted is None:
+                return None
+            root: Any = session.store
+            tree = xr.open_datatree(root, group=f"parts/{name}", engine="zarr", consolidated=False, chunks=None).load()
+            part, found = _part(tree)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # A panic inside Icechunk is no Exception.
+        raise _damaged(path, f"it cannot be read ({first_line(error)})") from error
+    if found != wanted:
+        raise _damaged(path, "its contents are not those that were committed")
+    return part
 
 
 def first_line(error: BaseException) -> str:

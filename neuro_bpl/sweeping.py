@@ -1,20 +1,19 @@
 """Sweeps: a grid of experiments as one labelled run.
 
 Points that differ in λ, γ, κ, a learning rate or another number of rule and optimisers are networks of one compiled
-call, as far as memory allows; other points follow one after another.
+call, as far as memory allows; other points follow one after another, or are trained by the workers of a cluster.
 """
 
 import itertools
 import json
-import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from neuro_bpl import contents, recording, store, writer
+from neuro_bpl import cluster, contents, crew, recording, store, writer
 from neuro_bpl.circuit import Circuit, Weights, shapes
 from neuro_bpl.experiment import MOST, Experiment, Schedule, Seeds
 from neuro_bpl.grid import Grid, Point, label_of, parts_of, points_of
@@ -25,7 +24,7 @@ from neuro_bpl.provenance import describe
 from neuro_bpl.results import Label, Part
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Task
-from neuro_bpl.trainer import Sink, said, train_part
+from neuro_bpl.trainer import Sink
 from neuro_bpl.training import another_experiment, as_seeds, attributes, check_arguments, check_same
 
 
@@ -52,6 +51,8 @@ def sweep(
     model: str = "",
     progress: bool = True,
     at_once: int | None = None,
+    workers: int = 1,
+    scheduler: Any = "",
 ) -> xr.DataTree:
     """Train at every point of a grid of parameters, as one run whose dims are the parameters.
 
@@ -70,7 +71,13 @@ def sweep(
         As in `train`. With `resume`, points that are complete are never computed again, those that were stopped go on,
         and those that failed are run again, alone.
     at_once : int, optional
-        Most networks (points × seeds) of one compiled call; by default as many as fit into half of the free memory.
+        Most networks (points × seeds) of one compiled call; by default as many as fit into half of the free memory, and
+        no more than leave something to every worker.
+    workers : int
+        Processes that train: this one alone, with all cores, or so many on this machine, where `output` is given.
+    scheduler : str or distributed.Client
+        Address of the scheduler of a Dask cluster, or a client, whose workers train instead; `workers` is then only the
+        number of shares to split points into. All workers must see `output` under the same path (docs/clusters.md).
 
     Returns
     -------
@@ -83,6 +90,8 @@ def sweep(
     ValueError
         If a parameter is not known (it names the nearest one), a value is of no use as a label, `output` holds points
         that are not part of this grid, or every point failed.
+    OSError
+        If the scheduler does not answer, or the run cannot be written.
 
     Examples
     --------
@@ -120,6 +129,8 @@ def sweep(
         model=model,
         progress=progress,
         at_once=at_once,
+        workers=workers,
+        scheduler=scheduler,
     )
 
 
@@ -133,11 +144,14 @@ def carry_out(
     model: str = "",
     progress: bool = True,
     at_once: int | None = None,
+    workers: int = 1,
+    scheduler: Any = "",
 ) -> xr.DataTree:
     """Train at every point, as one run whose dims are `labels`; the rest as in `sweep`."""
     _check_different(points)
     if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
         raise refusal("at_once", at_once, "a whole number >= 1", "it is a number of networks", "at_once=30")
+    cluster.check(workers, scheduler, output is not None)
     possible = [point.experiment for point in points if point.experiment]
     if not possible:
         raise _all_failed({str(dict(point.label)): point.error for point in points})
@@ -145,13 +159,13 @@ def carry_out(
     attrs = attributes(parts_of(points, MOST), labels, model)
     if output is None:
         memory = contents.Memory(attrs)
-        _run(points, at_once, memory, progress)
+        _run(points, at_once, memory, progress, 1, "")
         return _reported(memory.contents.tree())
     path = store.as_path(output)
     with writer.writing(path, attrs, resume, overwrite) as sink:
         _check_stored(path, sink.contents, points)
         _forget_failed(sink)
-        _run(points, at_once, sink, progress)
+        _run(points, at_once, sink, progress, workers, scheduler)
     return _reported(store.open_run(path))
 
 
@@ -171,45 +185,22 @@ def _check_different(points: Sequence[Point]) -> None:
         seen[described] = point.label
 
 
-def _run(points: Sequence[Point], at_once: int | None, sink: Sink, progress: bool) -> None:
+def _run(
+    points: Sequence[Point], at_once: int | None, sink: Sink, progress: bool, workers: int, scheduler: Any
+) -> None:
     """What is stored goes on; what is not there yet is trained; what fails is put down and left alone."""
     before = dict(sink.contents.parts)
     numbers = (str(n) for n in itertools.count() if str(n) not in before)
-    for name, stored in before.items():
-        _train(_stored_part(stored, points), name, sink, progress, numbers)
     known = [label for stored in before.values() for label in stored.labels]
     fresh = [point for point in points if dict(point.label) not in known]
-    for part in parts_of([point for point in fresh if point.experiment is not None], at_once):
-        _train(part, next(numbers), sink, progress, numbers)
+    begun = {name: stored for name, stored in before.items() if stored.attrs["status"] == contents.RUNNING}
+    waiting = [(name, _stored_part(stored, points)) for name, stored in begun.items()]
+    able = [point for point in fresh if point.experiment is not None]
+    waiting += [(next(numbers), part) for part in parts_of(able, at_once, workers)]
+    crew.carry(waiting, sink, numbers, progress, workers, scheduler)
     for point in fresh:
         if point.experiment is None:
-            _put_down(sink, next(numbers), point.label, {}, point.error)
-
-
-def _train(part: Part, name: str, sink: Sink, progress: bool, numbers: Iterator[str]) -> None:
-    """Train a part; where it fails, its points are tried one by one, so that only the guilty ones fail."""
-    try:
-        train_part(part, name, sink, progress, raising=False)
-    except (KeyboardInterrupt, OSError):
-        raise
-    except Exception as error:
-        sink.drop(name)
-        if len(part.points) == 1:
-            _put_down(sink, next(numbers), part.labels[0], describe(part.first), _reason(error))
-            return
-        for point, label in zip(part.points, part.labels, strict=True):
-            _train(Part((point,), (label,)), next(numbers), sink, progress, numbers)
-
-
-def _reason(error: Exception) -> str:
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(at.filename).name}, line {at.lineno})"
-
-
-def _put_down(sink: Sink, name: str, label: Label, description: Mapping[str, Any], error: str) -> None:
-    sink.commit(
-        name, {}, {}, {**said([label], [description]), "status": contents.FAILED, "updates": 0, "error": error}, 1
-    )
+            crew.put_down(sink, next(numbers), point.label, {}, point.error)
 
 
 def _forget_failed(sink: writer.Writer) -> None:

@@ -2,16 +2,14 @@
 
 import dataclasses
 import json
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
-from tqdm import tqdm
 
 from neuro_bpl import checkpoint, contents, evaluation, fitting, recording, results, writer
 from neuro_bpl.circuit import Circuit, Weights
@@ -19,6 +17,7 @@ from neuro_bpl.experiment import Experiment
 from neuro_bpl.learner import Hyperparameters, Learner, Update, newborn, run_updates, sample
 from neuro_bpl.legality import check_descent
 from neuro_bpl.parameters import refusal
+from neuro_bpl.progress import Report
 from neuro_bpl.recording import EVALUATION, SNAPSHOT
 from neuro_bpl.results import Part, Piece
 from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
@@ -29,7 +28,11 @@ EVALUATED = ("validation", "test")
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where a run goes: to disk (`writer.Writer`), or into memory (`contents.Memory`)."""
+    """Where a run goes: to disk (`writer.Writer`, `region.Region`), or into memory (`contents.Memory`)."""
+
+    @property
+    def path(self) -> Path | None:
+        """The folder on disk."""
 
     @property
     def contents(self) -> contents.Contents:
@@ -44,10 +47,11 @@ class Sink(Protocol):
         """Remove a part, if there is one, to run its points again."""
 
 
-def train_part(part: Part, name: str, sink: Sink, progress: bool, raising: bool) -> None:
+def train_part(part: Part, name: str, sink: Sink, report: Report, raising: bool, until: int | None = None) -> None:
     """Train the points of a part from where the sink's checkpoint left them, committing every chunk.
 
-    `raising`: raise `FloatingPointError` when every network has diverged, instead of marking the part and going on.
+    `until`: no further than to this update. `raising`: raise `FloatingPointError` when every network has diverged,
+    instead of marking the part and going on.
     """
     stored = sink.contents.parts.get(name)
     if stored is not None and stored.attrs["status"] != contents.RUNNING:
@@ -55,23 +59,16 @@ def train_part(part: Part, name: str, sink: Sink, progress: bool, raising: bool)
     with jax.enable_x64(part.first.schedule.precision == "float64"):
         trainer = Trainer.prepare(part, name, sink)
         learners, done = trainer.begin(stored)
-        bar = tqdm(
-            total=part.first.schedule.n_updates,
-            initial=done,
-            desc=f"{part.name:>9}",
-            unit="update",
-            disable=not progress,
-            file=sys.stderr,
-        )
-        with bar:
-            for first, n in part.first.schedule.chunks():
-                if first < done:
-                    continue
-                learners, loss = trainer.chunk(learners, first, n, raising)
-                bar.update(n)
-                bar.set_postfix(loss=f"{loss:.3g}")
-                if (np.asarray(learners.diverged_at) >= 0).all():
-                    break
+        report.begin(done)
+        for first, n in part.first.schedule.chunks():
+            if first < done:
+                continue
+            if until is not None and first >= until:
+                break
+            learners, loss = trainer.chunk(learners, first, n, raising, report)
+            report.at(first + n, loss)
+            if (np.asarray(learners.diverged_at) >= 0).all():
+                break
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +119,7 @@ class Trainer:
         self.commit(piece, learners, 0)
         return learners, 0
 
-    def chunk(self, learners: Learner, first: int, n: int, raising: bool) -> tuple[Learner, float]:
+    def chunk(self, learners: Learner, first: int, n: int, raising: bool, report: Report) -> tuple[Learner, float]:
         """One chunk of updates, an evaluation, a commit; returns the loss of the last update too."""
         learners, update = self.updates(learners, first, n)
         update, diverged_at = jax.device_get((update, learners.diverged_at))
@@ -130,7 +127,7 @@ class Trainer:
         if update.comparison is not None:
             piece |= results.comparison(self.part, first, update.comparison)
         self.commit({**piece, **self.look(learners, first + n)}, learners, first + n)
-        _report_divergence(self.part, learners, first, raising)
+        _report_divergence(self.part, learners, first, raising, report)
         loss = update.outcome.loss[:, -1]
         return learners, float(loss[np.isfinite(loss)].mean()) if np.isfinite(loss).any() else float("nan")
 
@@ -180,7 +177,7 @@ class Trainer:
 
     def check_space(self, piece: Piece, learners: Learner) -> None:
         """Refuse a run that would fill the disk."""
-        if not isinstance(self.sink, writer.Writer):
+        if self.sink.path is None:
             return
         schedule = self.part.first.schedule
         commits = len(schedule.chunks()) + 1
@@ -248,7 +245,7 @@ def _check_stream(experiment: Experiment) -> None:
         )
 
 
-def _report_divergence(part: Part, learners: Learner, first: int, raising: bool) -> None:
+def _report_divergence(part: Part, learners: Learner, first: int, raising: bool, report: Report) -> None:
     """Warn of networks that diverged in the chunk that began at update `first`; raise when none is left."""
     diverged_at = np.asarray(learners.diverged_at)
     new = np.flatnonzero(diverged_at > first)
@@ -268,4 +265,4 @@ def _report_divergence(part: Part, learners: Learner, first: int, raising: bool)
     )
     if raising and (diverged_at >= 0).all():
         raise FloatingPointError(message)
-    warnings.warn(message + " This network is frozen; the others go on.", RuntimeWarning, stacklevel=5)
+    report.warn(message + " This network is frozen; the others go on.")

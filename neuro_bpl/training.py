@@ -12,11 +12,12 @@ from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.observers import check_observers
 from neuro_bpl.optimizers import OptaxOptimizer, Optimizers
 from neuro_bpl.parameters import expect, refusal
+from neuro_bpl.progress import Bars
 from neuro_bpl.provenance import describe, differences, origin
 from neuro_bpl.results import Part
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Task
-from neuro_bpl.trainer import train_part
+from neuro_bpl.trainer import Sink, train_part
 
 
 def train(
@@ -117,7 +118,7 @@ def train(
     part = Part((experiment,), ({},))
     if output is None:
         memory = contents.Memory(attributes([part], {}, model))
-        train_part(part, "0", memory, progress, raising=True)
+        _train(part, memory, progress)
         return memory.contents.tree()
     path = store.as_path(output)
     with writer.writing(path, attributes([part], {}, model), resume, overwrite) as sink:
@@ -128,8 +129,13 @@ def train(
             check_same(path, stored.descriptions[0], experiment)
         if stored is not None and stored.attrs["status"] == contents.DIVERGED:
             raise FloatingPointError(f"the run at {path} diverged. Type: --overwrite with a lower learning rate.")
-        train_part(part, "0", sink, progress, raising=True)
+        _train(part, sink, progress)
     return store.open_run(path)
+
+
+def _train(part: Part, sink: Sink, progress: bool) -> None:
+    with Bars(progress) as bars:
+        train_part(part, "0", sink, bars.expect("0", part), raising=True)
 
 
 def attributes(parts: Sequence[Part], grid: Mapping[str, Sequence], model: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
-"""The writer of a run: one process, one commit after each chunk of updates, all or nothing."""
+"""The writer of a run: the one process that owns it. It may let others write parts of it (`region.Region`)."""
 
 import contextlib
-import datetime
 import glob
 import shutil
 import time
@@ -13,34 +12,20 @@ from typing import Any
 
 import icechunk
 import numpy as np
-import xarray as xr
-import zarr
 from filelock import FileLock, Timeout
 
-from neuro_bpl import results, schema
+from neuro_bpl import region
 from neuro_bpl.contents import Contents
-from neuro_bpl.digest import Digest
+from neuro_bpl.region import Region
 from neuro_bpl.results import Piece
-from neuro_bpl.store import (
-    BRANCH,
-    LOCK,
-    check_path,
-    first_line,
-    is_empty,
-    is_run,
-    quiet,
-    read,
-    storage,
-    texts_as_objects,
-)
+from neuro_bpl.store import LOCK, check_path, is_empty, is_run, read
 
 ABANDONED = 3600  # seconds
 BORN = ("model", "versions", "commit", "created_at")
-CHUNK_BYTES = 2**20
 
 
 class Writer:
-    """The one process that writes to a store; `contents` is what was there when it began.
+    """The one process that owns a store; `contents` is what was there when it began.
 
     A new run is made in a hidden folder beside its place and moved there with its first commit, so that what is at
     `path` always holds a commit, and an old run is replaced only when there is something to put in its place.
@@ -48,10 +33,10 @@ class Writer:
 
     def __init__(self, path: Path, attrs: Mapping[str, str], overwrite: bool = False) -> None:
         self.path = path
+        self.token = uuid.uuid4().hex
         self._overwrite = overwrite
-        self._repository: icechunk.Repository | None = None
+        self._region: Region | None = None
         self._fresh: Path | None = None
-        self._digest = Digest()
         self._lock = FileLock(path / LOCK, timeout=0)
         self._attrs: dict[str, Any] = dict(attrs)
         self.contents = Contents(self._attrs)
@@ -62,8 +47,8 @@ class Writer:
             self._continue()
 
     def _continue(self) -> None:
+        region.own(self.path, self.token)
         self.contents = read(self.path)
-        self._repository = icechunk.Repository.open(storage(self.path))
         born = {key: self.contents.attrs[key] for key in BORN if key in self.contents.attrs}
         if self._attrs.get("versions", born["versions"]) != born["versions"]:
             warnings.warn(
@@ -73,8 +58,7 @@ class Writer:
                 stacklevel=5,
             )
         self._attrs |= born
-        for name, part in self.contents.parts.items():
-            self._digest.add(name, {**part.pieces, "checkpoint": _as_dataset(part.checkpoint)}, part.attrs)
+        self._region = Region(self.path, self.token, self.contents, self._attrs)
 
     def _take_lock(self) -> None:
         try:
@@ -85,12 +69,13 @@ class Writer:
                 f"  Why: two would overwrite each other's updates.\n  Type: wait for it, or --output with another name."
             ) from error
 
-    def _open(self) -> icechunk.Repository:
-        if self._repository is None:
+    def _open(self) -> Region:
+        if self._region is None:
             self._fresh = self._beside()
             self._fresh.mkdir()
-            self._repository = icechunk.Repository.create(storage(self._fresh))
-        return self._repository
+            self._region = Region(self._fresh, self.token, self.contents, self._attrs, self.path)
+            region.own(self._fresh, self.token)
+        return self._region
 
     def _beside(self) -> Path:
         """A hidden folder that is not there yet."""
@@ -98,7 +83,7 @@ class Writer:
 
     def _publish(self) -> None:
         """Move a new run to its place, in the stead of what was there."""
-        if self._fresh is None:
+        if self._fresh is None or self._region is None:
             return
         self._lock.release()
         (self._fresh / LOCK).touch()
@@ -108,56 +93,44 @@ class Writer:
         self._fresh.replace(self.path)
         self._fresh = None
         shutil.rmtree(old, ignore_errors=True)
-        self._repository = icechunk.Repository.open(storage(self.path))
+        self._region.move(self.path)
         self._take_lock()
 
     def commit(
         self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
     ) -> None:
-        """Append a piece to a part, replace its checkpoint and attributes: all, or nothing.
-
-        `growth` is the number of steps to which a growing axis will come, for the size of chunks on disk.
-        """
-        schema.check_piece(piece)
-        stored = {**piece, "checkpoint": _as_dataset(checkpoint)}
-        self._digest.add("", {}, self._attrs)
-        self._digest.add(name, stored, dict(attrs))
-        try:
-            session = self._open().writable_session(BRANCH)
-            with quiet():
-                root = zarr.open_group(session.store, mode="a")
-                root.attrs.put(dict(self._attrs))
-                for group, dataset in stored.items():
-                    _write(session.store, f"parts/{name}/{group}", dataset, growth)
-                root[f"parts/{name}"].attrs.put(dict(attrs))
-            session.commit(f"{name}: {attrs['status']}", metadata={"digest": self._digest.value()})
+        """Append a piece to a part, replace its checkpoint and attributes: all, or nothing (see `Region.commit`)."""
+        with region.told(self.path):
+            opened = self._open()
+        opened.commit(name, piece, checkpoint, attrs, growth)
+        with region.told(self.path):
             self._publish()
-        except (OSError, icechunk.IcechunkError) as error:
-            raise OSError(
-                f"{self.path} cannot be written ({first_line(error)}).\n"
-                f"  What was committed before is safe; the last chunk of updates is lost.\n"
-                f"  Type: free some space (or mend the folder), then run the same command with --resume."
-            ) from error
+
+    def settle(self) -> None:
+        """Write what the run is where the store does not say so yet: before others write parts of it."""
+        if self._region is not None:
+            self._region.settle()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a store in its place, which others can write to."""
+        return self._region is not None and self._fresh is None
+
+    def tip(self) -> dict[str, str]:
+        """Digests of all that is committed now, by whomever."""
+        return {} if self._region is None else self._region.tip()
 
     def drop(self, name: str) -> None:
         """Remove a part, if there is one, to run its points again."""
         self.contents.parts.pop(name, None)
-        if self._repository is None:
-            return
-        session = self._repository.writable_session(BRANCH)
-        group = zarr.open_group(session.store, mode="a")
-        if f"parts/{name}" in group:
-            del group[f"parts/{name}"]
-            self._digest.drop(name)
-            session.commit(f"{name}: dropped", metadata={"digest": self._digest.value()})
+        if self._region is not None:
+            self._region.drop(name)
 
     def close(self) -> None:
         """Let go of the store, without what no reader needs any more."""
-        if self._repository is not None:
-            now = datetime.datetime.now(datetime.UTC)
-            with contextlib.suppress(icechunk.IcechunkError):
-                self._repository.expire_snapshots(older_than=now)
-                self._repository.garbage_collect(now)
+        if self._region is not None:
+            with contextlib.suppress(icechunk.IcechunkError, OSError):
+                self._region.tidy()
         self._lock.release()
         if self._fresh is not None:
             shutil.rmtree(self._fresh, ignore_errors=True)
@@ -179,38 +152,6 @@ def writing(path: Path, attrs: Mapping[str, str], resume: bool, overwrite: bool)
         yield writer
     finally:
         writer.close()
-
-
-def _write(store: Any, group: str, dataset: xr.Dataset, growth: int) -> None:
-    dim = results.growing(dataset)
-    dataset = texts_as_objects(dataset)
-    # Chunks of nothing but zeros or NaN are written too: bit for bit what was computed, and missed when they are lost.
-    options: dict[str, Any] = {"group": group, "consolidated": False, "write_empty_chunks": True}
-    exists = False
-    if dim is not None:
-        with contextlib.suppress(KeyError, FileNotFoundError):
-            exists = dim in zarr.open_group(store, path=group, mode="r")
-    if exists:
-        dataset.to_zarr(store, append_dim=dim, safe_chunks=False, **options)
-        return
-    encoding = {
-        name: {"chunks": _chunks(values, dim, growth)} for name, values in dataset.variables.items() if values.ndim
-    }
-    dataset.to_zarr(store, mode="w", encoding=encoding, **options)
-
-
-def _chunks(values: xr.Variable, dim: str | None, growth: int) -> tuple[int, ...]:
-    """Whole along all axes but the growing one, which is cut into pieces of about a mebibyte."""
-    if dim not in values.dims:
-        return tuple(max(size, 1) for size in values.shape)
-    one = max(values.nbytes // max(values.sizes[dim], 1), 1)
-    length = int(np.clip(CHUNK_BYTES // one, 1, growth))
-    return tuple(length if axis == dim else max(size, 1) for axis, size in values.sizes.items())
-
-
-def _as_dataset(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """A checkpoint: flat arrays, one for each number format."""
-    return xr.Dataset({name: (f"{name}_axis", values) for name, values in arrays.items()})
 
 
 def sizes(piece: Piece) -> int:

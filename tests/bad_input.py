@@ -125,13 +125,14 @@ SCHEDULE = {
     "resume": is_flag,
     "overwrite": is_flag,
 }
+SHARED = {"workers": is_whole(1, 1), "scheduler": is_one_of(("",))}  # Others need a stored sweep.
 WHEN = {"update": is_one_of(("trial", "step"))}
 BY_FEEDBACK = {"feedback": is_one_of(("symmetric", "random", "learned")), **WHEN}
 is_optimizer = or_none(is_a(nb.Optimizer, nb.OptaxOptimizer))
 
 CALLS = {
     "train": Call(train, {}, SCHEDULE),
-    "sweep": Call(sweep, {}, {**SCHEDULE, "grid": or_none(is_grid), "at_once": or_none(is_whole(1))}),
+    "sweep": Call(sweep, {}, {**SCHEDULE, "grid": or_none(is_grid), "at_once": or_none(is_whole(1)), **SHARED}),
     "RateCortex": Call(
         nb.RateCortex,
         {"n_inputs": 2, "n_units": 3},

@@ -19,6 +19,7 @@ from neuro_bpl.contents import Memory
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.footprint import footprint
 from neuro_bpl.program import program_of
+from neuro_bpl.progress import Bars
 from neuro_bpl.results import Part
 from neuro_bpl.trainer import Trainer, train_part
 from neuro_bpl.training import attributes
@@ -182,7 +183,7 @@ def test_the_traced_program_is_the_one_that_is_run(monkeypatch):
     part = part_of(nb.snap(), n_units=3, n_steps=5)
     costing.of_part(part)
     before = len(traced)
-    train_part(part, "0", Memory(attributes([part], {}, "")), progress=False, raising=True)
+    train_part(part, "0", Memory(attributes([part], {}, "")), Bars(False).expect("0", part), raising=True)
     assert len(traced) == before > 0
     costing.of_part(part_of(nb.snap(), n_units=3, n_steps=5, batch_size=9))
     assert len(traced) > before

@@ -150,7 +150,7 @@ def test_parameters_are_stored_with_unit_symbol_and_source(run):
 
 def test_provenance_says_what_was_run(run):
     attrs = run.attrs
-    assert (attrs["format"], attrs["format_version"], attrs["rule"]) == ("neuro_bpl run", "2", "BP(0.6)")
+    assert (attrs["format"], attrs["format_version"], attrs["rule"]) == ("neuro_bpl run", "3", "BP(0.6)")
     (point,) = nb.statuses(run)
     assert (point["at"], point["status"], point["error"]) == ({}, "complete", "")
     assert point["run"]["circuit"]["cerebellum"] == {

@@ -14,7 +14,7 @@ from test_docs import ROOT
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Louder, Recall, assert_identical, contents, refused, same, sweep, train
 
 import neuro_bpl as nb
-from neuro_bpl import checkpoint, store, trainer, writer
+from neuro_bpl import checkpoint, region, store, trainer, writer
 from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.provenance import describe, differences
 
@@ -29,7 +29,7 @@ class StoppedError(Exception):
 
 def stopped(monkeypatch, path, commits, at="commit", **experiment):
     """Train until so many commits are done, then end: before the next one, or inside it."""
-    commit, write, passed = writer.Writer.commit, writer._write, []
+    commit, write, passed = writer.Writer.commit, region._write, []
 
     def counted(*arguments):
         if at == "commit" and len(passed) == commits:
@@ -45,7 +45,7 @@ def stopped(monkeypatch, path, commits, at="commit", **experiment):
     with monkeypatch.context() as patch:
         patch.setattr(writer.Writer, "commit", counted)
         if at == "write":
-            patch.setattr(writer, "_write", half)
+            patch.setattr(region, "_write", half)
         with pytest.raises(StoppedError):
             train(**{**ASKED, **experiment}, output=path)
 

@@ -77,7 +77,7 @@ def help_texts():
         )
         for script in SCRIPTS
     }
-    return {script: (*process.communicate(timeout=120), process.returncode) for script, process in asked.items()}
+    return {script: (*process.communicate(timeout=600), process.returncode) for script, process in asked.items()}
 
 
 @pytest.fixture

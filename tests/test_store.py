@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, contents, refused, same, train
 
 import neuro_bpl as nb
-from neuro_bpl import results, store, writer
+from neuro_bpl import region, results, store, writer
 from neuro_bpl.contents import Memory
 from neuro_bpl.experiment import Experiment, Schedule
+from neuro_bpl.progress import Bars
 from neuro_bpl.results import Part
 from neuro_bpl.trainer import train_part
 from neuro_bpl.training import attributes
@@ -84,7 +85,7 @@ def test_numbers_come_back_bit_for_bit_whatever_they_are(tmp_path):
     empty = xr.zeros_like(odd)
     piece = {"training": xr.Dataset({"odd": odd, "empty": empty})}
     checkpoint = {"float64": values[0], "int32": np.array([3], "int32")}
-    attrs = {"format": "neuro_bpl run", "format_version": "2", "sweep": "{}"}
+    attrs = {"format": "neuro_bpl run", "format_version": "3", "sweep": "{}"}
     with writer.writing(tmp_path / "run", attrs, resume=False, overwrite=False) as sink:
         sink.commit("0", piece, checkpoint, {"status": "running", "labels": "[{}]", "experiments": "[{}]"}, 7)
     got = store.read(tmp_path / "run").parts["0"]
@@ -138,7 +139,7 @@ def test_an_unfinished_run_opens_with_what_was_committed(memory, tmp_path, monke
 
 
 def test_a_reader_sees_whole_updates_only_at_any_moment_of_writing(tmp_path, monkeypatch):
-    path, write, seen = tmp_path / "run", writer._write, []
+    path, write, seen = tmp_path / "run", region._write, []
 
     def watched(*arguments):
         write(*arguments)
@@ -152,7 +153,7 @@ def test_a_reader_sees_whole_updates_only_at_any_moment_of_writing(tmp_path, mon
             evaluated = int(run["evaluation"]["update"][-1])
             seen.append((trained, evaluated))
 
-    monkeypatch.setattr(writer, "_write", watched)
+    monkeypatch.setattr(region, "_write", watched)
     train(n_updates=2, n_evaluations=2, output=path)
     assert all(trained == evaluated for trained, evaluated in seen)
     assert sorted(seen) == seen
@@ -329,7 +330,7 @@ def slim(tmp_path_factory):
     pieces, memory = [], Memory(attrs)
     commit = memory.commit
     memory.commit = lambda *arguments: (pieces.append(arguments), commit(*arguments))
-    train_part(part, "0", memory, progress=False, raising=True)
+    train_part(part, "0", memory, Bars(False).expect("0", part), raising=True)
     with writer.writing(path, attrs, resume=False, overwrite=False) as sink:
         for name, piece, checkpoint, said, growth in pieces[:-1]:  # Unfinished, so that there is a checkpoint.
             few = {

@@ -451,5 +451,11 @@ def test_a_curriculum_is_refused_because_a_stream_has_one_level():
         def next_level(self, level, outcome):
             return level
 
+        def difficulty(self, level):
+            return level
+
+        def padded(self, levels):
+            return self
+
     with pytest.raises(ValueError, match=REFUSED):
         Stream(Levels("last"))

@@ -41,12 +41,13 @@ class Parameters:
     """The circuit, and how long to measure."""
 
     rule: str = field(",".join(RULES), "learning rules, separated by commas; BPTT is always measured")
+    cortex: str = field("rate", "cell, of tanh units or LSTM", choices=("rate", "lstm"))
     n_units: int = field(32, "cortical units", symbol="n", low=1)
     n_inputs: int = field(10, "input channels", low=1)
     n_outputs: int = field(10, "outputs, each with a target at every step", low=1)
     n_steps: int = field(20, "steps of a trial", symbol="T", low=1)
     batch_size: int = field(10, "trials of an update", low=1)
-    tau: float = field(0.02, "membrane time constant", unit="s", symbol="τ", above=0)
+    tau: float = field(0.02, "membrane time constant of the rate cell", unit="s", symbol="τ", above=0)
     dt: float = field(0.01, "duration of a step", unit="s", symbol="dt", above=0)
     rounds: int = field(7, "rounds of measurement; the median is kept", low=1)
     n_updates: int = field(50, "updates in one compiled scan", low=1)
@@ -61,9 +62,10 @@ class Parameters:
 
 
 def circuit(p: Parameters) -> nb.Circuit:
-    """That of models/rule_comparison.py."""
+    """That of models/rule_comparison.py, or one with an LSTM."""
+    rate = p.cortex == "rate"
     return nb.Circuit(
-        nb.RateCortex(p.n_inputs, p.n_units, tau=p.tau, dt=p.dt),
+        nb.RateCortex(p.n_inputs, p.n_units, tau=p.tau, dt=p.dt) if rate else nb.LSTMCortex(p.n_inputs, p.n_units),
         nb.LinearReadout(p.n_outputs, "squared_error"),
         nb.LinearPredictor(),
         feedback=nb.FeedbackPathway(),
@@ -92,7 +94,7 @@ def dataset(p: Parameters, names: list[str], times: np.ndarray, relative: np.nda
             "memory": ("rule", memory, {"units": "MB", "long_name": "peak memory for intermediate results"}),
         },
         {"rule": ("rule", names, {"long_name": "learning rule"})},
-        {**settings, **versions, "cortex": "RateCortex (tanh)", "device": jax.devices()[0].device_kind},
+        {**settings, **versions, "device": jax.devices()[0].device_kind},
     )
 
 

@@ -176,12 +176,15 @@ def test_a_network_that_diverges_on_a_worker_is_told_of(client, tmp_path):
     assert [point["status"] for point in nb.statuses(run)] == ["complete", "diverged"]
 
 
+# Shells start what runs in the background with Ctrl-C ignored, and children inherit that: it is turned on again.
 CHILD = """
+import signal
 import sys
 sys.path.insert(0, {tests!r})
 from tiny import sweep
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sweep({grid!r}, output={path!r}, at_once=2, workers=2, resume=True, **{long!r})
 """
 

@@ -78,17 +78,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def simulate(p: Parameters) -> Path:
     """Train with every rule, at every point of the sweep, and store the run."""
-    points, labels = cli.points(p, experiment)
-    run = carry_out(
-        points,
-        labels,
-        output=p.output,
-        resume=p.resume,
-        overwrite=p.overwrite,
-        model="models/copy_repeat.py",
-        workers=p.workers,
-        scheduler=p.scheduler,
-    )
+    run = carry_out(*cli.points(p, experiment), model="models/copy_repeat.py", **cli.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 

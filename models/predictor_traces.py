@@ -171,8 +171,7 @@ def simulate(p: Parameters) -> None:
         points, labels = points_of(p, name)
         path = Path(p.output) / name
         print(f"\n{name}", flush=True)
-        options = {"output": path, "resume": p.resume, "overwrite": p.overwrite}
-        options |= {"workers": p.workers, "scheduler": p.scheduler}
+        options = cli.storage(p) | {"output": path}
         report(carry_out(points, labels, model="models/predictor_traces.py", **options))
         print(f"run: {path}", flush=True)
 

@@ -154,8 +154,7 @@ def simulate(p: Parameters) -> None:
         path = Path(p.output) / (f"{name}_observed" if p.observe else name)
         points, labels = points_of(p, name)
         print(f"\n{name}", flush=True)
-        options = {"output": path, "resume": p.resume, "overwrite": p.overwrite}
-        options |= {"workers": p.workers, "scheduler": p.scheduler}
+        options = cli.storage(p) | {"output": path}
         report(carry_out(points, labels, model="models/rule_comparison.py", **options))
         print(f"run: {path}", flush=True)
 

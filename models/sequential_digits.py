@@ -129,17 +129,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def simulate(p: Parameters) -> Path:
     """Train with every rule, at every point of the sweep, and store the run."""
-    points, labels = cli.points(p, experiment)
-    run = carry_out(
-        points,
-        labels,
-        output=p.output,
-        resume=p.resume,
-        overwrite=p.overwrite,
-        model="models/sequential_digits.py",
-        workers=p.workers,
-        scheduler=p.scheduler,
-    )
+    run = carry_out(*cli.points(p, experiment), model="models/sequential_digits.py", **cli.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 

@@ -115,17 +115,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def simulate(p: Parameters) -> Path:
     """Train at every point asked for, and store the run."""
-    points, labels = cli.points(p, experiment)
-    run = carry_out(
-        points,
-        labels,
-        output=p.output,
-        resume=p.resume,
-        overwrite=p.overwrite,
-        model="models/target_reaching.py",
-        workers=p.workers,
-        scheduler=p.scheduler,
-    )
+    run = carry_out(*cli.points(p, experiment), model="models/target_reaching.py", **cli.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 

@@ -19,6 +19,7 @@ from neuro_bpl.grid import Point
 from neuro_bpl.parameters import nearest, refusal
 
 NOT_SWEPT = ("rule", "output", "data_dir", "precision", "seeds", "workers", "scheduler")
+STORAGE = ("output", "resume", "overwrite", "workers", "scheduler")
 DRY_RUN = (
     "dry_run",
     Annotated[bool, tyro.conf.arg(help="say what every point would cost, and stop: nothing is trained or written")],
@@ -104,6 +105,11 @@ def points(
         axes["rule"] = [shown[key] for key in axes["rule"]]
     labelled = [({dim: shown[at[dim]] if dim == "rule" else at[dim] for dim in axes}, made) for at, made in found]
     return [Point(label, made) for label, made in labelled], axes
+
+
+def storage(p: Any) -> dict[str, Any]:
+    """Where a model stores its run, and who trains: the arguments of `carry_out` that it is given as parameters."""
+    return {name: getattr(p, name) for name in STORAGE}
 
 
 def by_point(values: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:

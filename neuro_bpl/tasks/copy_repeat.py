@@ -121,8 +121,9 @@ class CopyRepeat:
 
     def held_out(self, split: str) -> Trials:
         """Trials of "validation" or "test", drawn once, of every level in turn."""
-        n_trials = {"validation": self.n_validation, "test": self.n_test}.get(split, 0)
-        return self._trials(held_out_key(split), jnp.arange(n_trials) % self.n_levels, self.n_steps)
+        key = held_out_key(split)
+        n_trials = self.n_validation if split == "validation" else self.n_test
+        return self._trials(key, jnp.arange(n_trials) % self.n_levels, self.n_steps)
 
     def probe(self) -> Trials:
         """The first validation trials."""

@@ -1,0 +1,280 @@
+"""A circuit in continuous time: the same populations, weights and rule as in the array engine, run by Brian2."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import brian2
+import xarray as xr
+
+from neuro_bpl.brian import legality, network, recording, schedule, swept, targets
+from neuro_bpl.brian.constants import Constants, constants
+from neuro_bpl.brian.equations import Equations, Script
+from neuro_bpl.brian.equations import equations as equations_of
+from neuro_bpl.brian.recording import Plan, Played, Point
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.optimizers import Optimizer, Optimizers
+from neuro_bpl.parameters import expect
+from neuro_bpl.rules import LearningRule
+from neuro_bpl.trials import Trials, check_trials
+
+SWEEP = "before a sweep"
+SGD = Optimizers(Optimizer("sgd", 1e-2), Optimizer("sgd", 1e-2), Optimizer("sgd", 1e-2))
+
+
+class BrianCircuit:
+    """A circuit and its weights as a Brian2 network.
+
+    The equations (docs/theory.md, section on continuous time) take Euler steps of the cortex's dt, and give the numbers
+    of the array engine to rounding. One trial runs at a time, and weights change at every step.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        With a `RateCortex` and, where the rule has a prediction, a `GranularPredictor`.
+    weights : Weights
+        Of one network.
+    rule : LearningRule, optional
+        A step-wise rule with local traces; None: nothing learns.
+    optimizers : Optimizers, optional
+        Plain gradient descent ("sgd") for cortex, readout and predictor, with learning rates of a step; 0.01 each by
+        default.
+    n_steps : int
+        Steps of a trial.
+    equations : mapping, optional
+        Equations of your own: what `neuro_bpl.brian.equations` returns, changed.
+    namespace : mapping, optional
+        Constants and functions that they name.
+    target : "auto", "numpy", "cython" or "cpp_standalone"
+        Where they are computed; "auto": Cython where there is a compiler. In C++ a circuit is a program of its own: it
+        runs once (or once for each point of a sweep), and no other circuit can be made until `close()`.
+
+    Attributes
+    ----------
+    equations : Script
+        The equations, to print.
+    groups : dict
+        Populations and pathways by name, as Brian2 objects.
+    network : brian2.Network
+        All of them; `network.add(monitor)`, `network.store()`, `network.restore()`.
+
+    Raises
+    ------
+    ValueError
+        If circuit, rule, optimisers or equations are not possible.
+
+    Examples
+    --------
+    >>> import jax, neuro_bpl as nb
+    >>> task = nb.tasks.TargetReaching(n_steps=5)
+    >>> circuit = nb.Circuit(nb.RateCortex(task.n_inputs, 4, tau=0.05, dt=0.01), nb.LinearReadout(2))
+    >>> loop = nb.brian.BrianCircuit(circuit, circuit.init(jax.random.key(0)), n_steps=5, target="numpy")
+    >>> loop.run(task.probe(), record=["rates"])["activity"]["rates"].dims
+    ('seed', 'snapshot', 'trial', 'time', 'unit')
+    """
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        weights: Weights,
+        rule: LearningRule | None = None,
+        optimizers: Optimizers | None = None,
+        *,
+        n_steps: int,
+        equations: Mapping[str, Equations] | None = None,
+        namespace: Mapping[str, Any] | None = None,
+        target: str = "auto",
+    ) -> None:
+        wanted = equations_of(circuit, rule)
+        circuit.check_weights(weights)
+        self.circuit, self.rule, self.optimizers = circuit, rule, optimizers or SGD
+        legality.check_optimizers(self.optimizers)
+        legality.check_n_steps(n_steps)
+        legality.check_names(wanted if equations is None else equations, wanted)
+        self.n_steps, self.target = n_steps, targets.resolve(target)
+        targets.check_device(self.target)
+        self.equations = Script(wanted if equations is None else equations)
+        self._born, self._namespace = weights, dict(namespace or {})
+        self._program = targets.Program() if self.target == "cpp_standalone" else None
+        self._build()
+
+    def _build(self) -> None:
+        self._clocks = clocks = network.clocks(self.circuit.cortex.dt, self.n_steps)  # type: ignore[attr-defined]
+        populations = network.populations(self.circuit, self.equations, clocks)
+        pathways = network.pathways(populations, self.equations, network.existing(self._born), clocks)
+        self.groups: dict[str, Any] = {**populations, **pathways}
+        for name, group in self.groups.items():
+            network.moments(group, name, self.equations[name], clocks)
+        self.network = brian2.Network(*self.groups.values())
+        network.put(self.groups, self._born)
+        network.set_constants(self.groups, constants(self.circuit, self.rule, self.optimizers))
+
+    @property
+    def weights(self) -> Weights:
+        """The present weights, in the structure of the circuit's."""
+        if self._program is not None and not self._program.has_run:
+            return self._born
+        return network.get(self.groups, self._born)
+
+    def run(
+        self,
+        trials: Trials,
+        record: Sequence[str] = (),
+        *,
+        n_snapshots: int = 1,
+        n_recorded: int | None = None,
+        probe: Trials | None = None,
+    ) -> xr.DataTree:
+        """Play trials one after another, learning where there is a rule; a further call goes on from there.
+
+        Parameters
+        ----------
+        trials : Trials
+            Played in order, one at a time.
+        record : sequence of str
+            What to record of every step, besides the loss of each trial and the weights: "rates", "outputs",
+            "granule_rates", "predicted_gradient", "td_error"; and, with `probe`, what docs/schema.md has "every
+            evaluation", computed by the array engine from the weights of the snapshots.
+        n_snapshots : int
+            Snapshots of the weights after the first one, evenly spread over the trials.
+        n_recorded : int, optional
+            Keep what was recorded of so many trials, the last ones; None: of all.
+        probe : Trials, optional
+            Held-out trials: their loss (and what `record` says) at every snapshot.
+
+        Returns
+        -------
+        xarray.DataTree
+            In the schema of `neuro_bpl.train`: an update is a trial.
+
+        Raises
+        ------
+        ValueError
+            If trials do not fit, a name is unknown, an equation has wrong units, or the network cannot run as it is.
+        """
+        plan = self._plan(trials, record, n_snapshots, n_recorded, probe)
+        point = self._point(plan, self.rule, self.optimizers)
+        return recording.tree([(point.piece, {})], [point.experiment], {})
+
+    def sweep(
+        self,
+        values: Mapping[str, Sequence[float]],
+        trials: Trials,
+        record: Sequence[str] = (),
+        *,
+        n_recorded: int | None = None,
+        probe: Trials | None = None,
+    ) -> xr.DataTree:
+        """Play the same trials for every combination of numbers, each time from the present weights.
+
+        Nothing is compiled anew: the numbers are constants of the equations. The circuit itself stays as it is.
+
+        Parameters
+        ----------
+        values : mapping
+            Values of "lambda_", "discount", "kappa", "learning_rate" (of the cortex), "readout_learning_rate" or
+            "predictor_learning_rate".
+        trials, record, n_recorded, probe
+            As in `run`.
+
+        Returns
+        -------
+        xarray.DataTree
+            As from `run`, with a dim for each name.
+
+        Raises
+        ------
+        ValueError
+            As in `run`, and if a name or value is not possible.
+        """
+        grid = swept.check_grid(values, self.rule)
+        plan = self._plan(trials, record, 1, n_recorded, probe)
+        labels = [dict(zip(grid, point, strict=True)) for point in itertools.product(*grid.values())]
+        settings = [swept.changed(label, self.rule, self.optimizers) for label in labels]
+        if self._program is None:
+            self.network.store(SWEEP)
+        points = []
+        for rule, optimizers in settings:
+            points.append(self._point(plan, rule, optimizers))
+            if self._program is None:
+                self.network.restore(SWEEP)
+        pieces = [(point.piece, label) for point, label in zip(points, labels, strict=True)]
+        return recording.tree(pieces, [point.experiment for point in points], grid)
+
+    def close(self) -> None:
+        """Let go of a program in C++, so that other circuits can be made; nothing for other targets."""
+        if self._program is not None:
+            self._program.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        rule = "no rule" if self.rule is None else self.rule.name
+        sizes = ", ".join(f"{name} {len(group)}" for name, group in self.groups.items())
+        return f"BrianCircuit({rule}; {self.target}; {sizes}; {self.n_steps} steps of {self._clocks.step.dt})"
+
+    def _plan(
+        self, trials: Trials, record: Sequence[str], n_snapshots: int, n_recorded: int | None, probe: Trials | None
+    ) -> Plan:
+        for name, given in (("trials", trials), ("probe", probe)):
+            if name == "trials" or given is not None:
+                expect(name, given, Trials, "Trials", "a network plays them", "task.held_out('test')")
+                check_trials(given, self.circuit.cortex.n_inputs, self.circuit.readout.n_outputs, False)
+        schedule.check_steps(trials, self.n_steps)
+        legality.check_network(self.network, self._program is not None)
+        names = recording.check_names(record, self.circuit, self.rule, probe)
+        blocks = legality.blocks(trials.n_trials, n_snapshots, self._program is not None)
+        kept = legality.check_recorded(n_recorded, trials.n_trials)
+        return Plan(trials, names, blocks, kept, probe)
+
+    def _point(self, plan: Plan, rule: LearningRule | None, optimizers: Optimizers) -> Point:
+        """Play all trials with these numbers."""
+        born = self.weights
+        made = recording.experiment(self.circuit, rule, optimizers, plan, born)
+        numbers = constants(self.circuit, rule, optimizers)
+        functions = schedule.of(plan.trials).namespace(self._clocks.step.dt)
+        with targets.computing(self.target), legality.explained():
+            if self._program is None:
+                network.set_constants(self.groups, numbers)
+                played = self._play(plan, functions)
+            else:
+                played = self._run_program(self._program, plan, functions, numbers)
+        return Point(made, recording.piece(made, played, plan))
+
+    def _play(self, plan: Plan, functions: Mapping[str, Any]) -> Played:
+        """Blocks of trials, with a snapshot behind each."""
+        monitors = recording.monitors(self.groups, plan.names, self._clocks)
+        network.begin(self.groups, self.network.t)
+        self.network.add(*monitors.values())
+        snapshots, done = {0: self.weights}, 0
+        try:
+            for n_trials in plan.blocks:
+                self.network.run(
+                    n_trials * self._clocks.trial.dt, namespace={**self._namespace, **functions}
+                )
+                done += n_trials
+                snapshots[done] = self.weights
+        finally:
+            self.network.remove(*monitors.values())
+        return recording.played(monitors, plan, snapshots, self.circuit)
+
+    def _run_program(
+        self, program: targets.Program, plan: Plan, functions: Mapping[str, Any], numbers: Constants
+    ) -> Played:
+        """All trials in one run of the program, which is written and compiled the first time."""
+        if not program.built:
+            monitors = recording.monitors(self.groups, plan.names, self._clocks)
+            self.network.add(*monitors.values())
+            duration = sum(plan.blocks) * self._clocks.trial.dt
+            program.build(self.network, duration, {**self._namespace, **functions}, monitors, plan)
+        program.check_same(plan)
+        program.run({getattr(self.groups[name], variable): value for (name, variable), value in numbers.items()})
+        snapshots = {0: self._born, sum(plan.blocks): network.get(self.groups, self._born)}
+        return recording.played(program.monitors, plan, snapshots, self.circuit)

@@ -1,5 +1,8 @@
 """Learning in rate-based cortical circuits taught by a cerebellum that predicts their future gradient."""
 
+import importlib
+from types import ModuleType
+
 from neuro_bpl import credit, predictor_traces, tasks, traces
 from neuro_bpl.algorithms import (
     bp_lambda,
@@ -96,3 +99,10 @@ __all__ = [
     "train",
     "uoro",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`neuro_bpl.brian` when it is first used: importing Brian2 takes over a second."""
+    if name == "brian":
+        return importlib.import_module("neuro_bpl.brian")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -223,10 +223,9 @@ class BrianCircuit:
     def _plan(
         self, trials: Trials, record: Sequence[str], n_snapshots: int, n_recorded: int | None, probe: Trials | None
     ) -> Plan:
-        for name, given in (("trials", trials), ("probe", probe)):
-            if name == "trials" or given is not None:
-                expect(name, given, Trials, "Trials", "a network plays them", "task.held_out('test')")
-                check_trials(given, self.circuit.cortex.n_inputs, self.circuit.readout.n_outputs, False)
+        for name, given in {"trials": trials, **({} if probe is None else {"probe": probe})}.items():
+            expect(name, given, Trials, "Trials", "a network plays them", "task.held_out('test')")
+            check_trials(given, self.circuit.cortex.n_inputs, self.circuit.readout.n_outputs, False)
         schedule.check_steps(trials, self.n_steps)
         legality.check_network(self.network, self._program is not None)
         names = recording.check_names(record, self.circuit, self.rule, probe)
@@ -256,9 +255,7 @@ class BrianCircuit:
         snapshots, done = {0: self.weights}, 0
         try:
             for n_trials in plan.blocks:
-                self.network.run(
-                    n_trials * self._clocks.trial.dt, namespace={**self._namespace, **functions}
-                )
+                self.network.run(n_trials * self._clocks.trial.dt, namespace={**self._namespace, **functions})
                 done += n_trials
                 snapshots[done] = self.weights
         finally:
@@ -275,6 +272,7 @@ class BrianCircuit:
             duration = sum(plan.blocks) * self._clocks.trial.dt
             program.build(self.network, duration, {**self._namespace, **functions}, monitors, plan)
         program.check_same(plan)
-        program.run({getattr(self.groups[name], variable): value for (name, variable), value in numbers.items()})
+        views = {getattr(self.groups[name], variable): value for (name, variable), value in numbers.items()}
+        program.run({view: brian2.Quantity(value, dim=view.dim) for view, value in views.items()})
         snapshots = {0: self._born, sum(plan.blocks): network.get(self.groups, self._born)}
         return recording.played(program.monitors, plan, snapshots, self.circuit)

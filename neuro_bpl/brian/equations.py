@@ -1,13 +1,14 @@
 """The circuit in words that Brian2 reads: equations with units, one set for every population and every pathway.
 
-`equations(circuit, rule)` returns them by name, to print, to edit, and to hand to `BrianCircuit`. Names are those of the
-theory: `r` is the rate h, `eligibility` a trace, `error` the immediate error of the readout by unit of time (lₜ/dt),
+`equations(circuit, rule)` returns them by name, to print, to edit, and to hand to `BrianCircuit`. Names are those of
+the theory: `r` is the rate h, `eligibility` a trace, `error` the immediate error of the readout in Hz (lₜ/dt),
 `td_error` δₜ₋₁/dt; docs/theory.md, section on continuous time.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from neuro_bpl.brian.legality import check_pair
 from neuro_bpl.circuit import Circuit
 from neuro_bpl.parameters import refusal
 from neuro_bpl.predictor_traces import DiagonalTrace
@@ -128,8 +129,6 @@ def equations(circuit: Circuit, rule: LearningRule | None = None) -> Script:
         synaptic : 1                              # from the cortex
         bias : 1
     """
-    from neuro_bpl.brian.legality import check_pair
-
     check_pair(circuit, rule)
     script = Script(inputs=Equations("x = stimulus(t - began, i) : 1\nbegan : second (shared)"))
     script["cortex"] = _cortex(circuit, rule)

@@ -126,7 +126,8 @@ def blocks(n_trials: int, n_snapshots: int, is_program: bool) -> list[int]:
         raise refusal("n_snapshots", n_snapshots, f"a whole number from 1 to {n_trials}", why, "n_snapshots=1")
     if is_program and n_snapshots > 1:
         why = "a program in C++ hands out its weights when it has ended"
-        raise refusal("n_snapshots", n_snapshots, "1 with target cpp_standalone", why, 'n_snapshots=1, or target="cython"')
+        fix = 'n_snapshots=1, or target="cython"'
+        raise refusal("n_snapshots", n_snapshots, "1 with target cpp_standalone", why, fix)
     edges = np.linspace(0, n_trials, n_snapshots + 1).round().astype(int)
     return [int(n) for n in np.diff(edges)]
 

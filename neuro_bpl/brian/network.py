@@ -1,7 +1,7 @@
 """Populations and pathways as Brian2 objects, in the order in which a step computes them."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import brian2
 import numpy as np
@@ -47,16 +47,19 @@ def clocks(dt: float, n_steps: int) -> Clocks:
     return Clocks(brian2.Clock(step, name="step"), brian2.Clock(step * n_steps, name="trial"))
 
 
-def populations(
-    circuit: Circuit, script: Mapping[str, Equations], clock: Clocks
-) -> dict[str, brian2.NeuronGroup]:
+def populations(circuit: Circuit, script: Mapping[str, Equations], clock: Clocks) -> dict[str, brian2.NeuronGroup]:
     """Every population that has equations, linked to those that it reads one to one."""
     units = circuit.cortex.n_units
     sizes = {"inputs": circuit.cortex.n_inputs, "readout": circuit.readout.n_outputs}
     sizes["granule"] = getattr(circuit.cerebellum, "n_granule", 0)
     groups = {
         name: brian2.NeuronGroup(
-            sizes.get(name, units), script[name].model, method="euler", clock=clock.step, order=ORDER.get(name, 0), name=name
+            sizes.get(name, units),
+            script[name].model,
+            method="euler",
+            clock=clock.step,
+            order=ORDER.get(name, 0),
+            name=name,
         )
         for name in POPULATIONS
         if name in script
@@ -67,7 +70,10 @@ def populations(
 
 
 def pathways(
-    groups: Mapping[str, brian2.NeuronGroup], script: Mapping[str, Equations], existing: Mapping[str, np.ndarray], clock: Clocks
+    groups: Mapping[str, brian2.NeuronGroup],
+    script: Mapping[str, Equations],
+    existing: Mapping[str, np.ndarray],
+    clock: Clocks,
 ) -> dict[str, brian2.Synapses]:
     """Every pathway that has equations, with the synapses that exist: `existing` is true at (post, pre)."""
     made = {}
@@ -146,7 +152,8 @@ def put(groups: Mapping[str, brian2.Group], weights: Weights) -> None:
 
 def get(groups: Mapping[str, brian2.Group], like: Weights) -> Weights:
     """The present weights, in the structure of `like`; those without a population or pathway as they are there."""
-    w, b = matrices(like), biases(like)
+    w: dict[str, Any] = {**matrices(like)}
+    b: dict[str, Any] = {**biases(like)}
     for name, where in existing(like).items():
         if name in groups:
             w[name] = np.zeros_like(w[name])

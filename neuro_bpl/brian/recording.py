@@ -147,7 +147,9 @@ def piece(made: Experiment, played: Played, plan: Plan) -> Piece:
 def _numbered(activity: xr.Dataset, made: Experiment) -> xr.Dataset:
     """Trials by their number, the last one last."""
     last, n = made.schedule.n_updates, activity.sizes["trial"]
-    return activity.assign_coords(trial=results.coordinate("trial", np.arange(last - n + 1, last + 1), "number of the trial"))
+    return activity.assign_coords(
+        trial=results.coordinate("trial", np.arange(last - n + 1, last + 1), "number of the trial")
+    )
 
 
 def _training(part: Part, played: Played) -> Piece:

@@ -20,7 +20,9 @@ def check_grid(values: Mapping[str, Sequence[float]], rule: LearningRule | None)
     """The grid; refuses names and values that are not possible (`ValueError`)."""
     allowed = [*OF_CREDIT, *OF_OPTIMIZERS] if rule is not None and rule.credit.predicting else list(OF_OPTIMIZERS)[:2]
     if rule is None:
-        raise refusal("rule", None, "a LearningRule", "a sweep changes its numbers", "BrianCircuit(circuit, weights, rule)")
+        raise refusal(
+            "rule", None, "a LearningRule", "a sweep changes its numbers", "BrianCircuit(circuit, weights, rule)"
+        )
     for name, listed in values.items():
         if name not in allowed:
             why = "these are numbers of the rule and of its optimisers"

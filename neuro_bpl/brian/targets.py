@@ -11,7 +11,7 @@ from typing import Any
 
 import brian2
 from brian2.codegen.runtime.cython_rt import CythonCodeObject
-from brian2.devices.device import get_device
+from brian2.devices.device import get_device, reset_device
 
 from neuro_bpl.parameters import nearest, refusal
 
@@ -48,7 +48,9 @@ def computing(target: str) -> Iterator[None]:
     """
     if target != "numpy" and threading.current_thread() is not threading.main_thread():
         why = "compiling in a thread ends the whole process"
-        raise refusal("target", target, "numpy, or a process for each circuit", why, "concurrent.futures with processes")
+        raise refusal(
+            "target", target, "numpy, or a process for each circuit", why, "concurrent.futures with processes"
+        )
     before = brian2.prefs.codegen.target
     if target != "cpp_standalone":
         brian2.prefs.codegen.target = target
@@ -115,5 +117,5 @@ class Program:
         """Forget it, and compute in this process again."""
         if self.folder.exists():
             brian2.device.reinit()
-            brian2.reset_device()
+            reset_device("runtime")
             shutil.rmtree(self.folder)

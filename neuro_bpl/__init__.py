@@ -37,6 +37,7 @@ from neuro_bpl.optimizers import OptaxOptimizer, Optimizer, Optimizers
 from neuro_bpl.predictor_traces import HistorySweep
 from neuro_bpl.projection import ProjectedPredictor
 from neuro_bpl.readout import LinearReadout
+from neuro_bpl.refinement import refine
 from neuro_bpl.regularization import Regularization
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.store import open_run
@@ -88,6 +89,7 @@ __all__ = [
     "output_only",
     "predictor_traces",
     "random_gradient",
+    "refine",
     "rflo",
     "rtrl",
     "snap",

@@ -20,6 +20,17 @@ def export_netcdf(run: xr.DataTree, path: Path | str, overwrite: bool = False) -
     """
     path = Path(path)
     schema.validate(run)
+    check_path(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        fresh = Path(folder) / path.name
+        run.to_netcdf(fresh, engine="h5netcdf")
+        fresh.replace(path)
+    return path
+
+
+def check_path(path: Path, overwrite: bool) -> None:
+    """Refuse a path that is a folder, or that may not be replaced (`FileExistsError`)."""
     if path.is_dir():
         raise FileExistsError(
             f"{path} is a folder.\n  Allowed: the path of a file.\n  Why: NetCDF is one file.\n"
@@ -30,9 +41,3 @@ def export_netcdf(run: xr.DataTree, path: Path | str, overwrite: bool = False) -
             f"{path} exists.\n  Allowed: a path that does not exist yet.\n  Why: nothing is written over silently.\n"
             f"  Type: overwrite=True to replace it, or another name."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        fresh = Path(folder) / path.name
-        run.to_netcdf(fresh, engine="h5netcdf")
-        fresh.replace(path)
-    return path

@@ -153,9 +153,21 @@ class BrianCircuit:
         ValueError
             If trials do not fit, a name is unknown, an equation has wrong units, or the network cannot run as it is.
         """
-        plan = self._plan(trials, record, n_snapshots, n_recorded, probe)
-        point = self._point(plan, self.rule, self.optimizers)
+        point = self.play(trials, record, n_snapshots=n_snapshots, n_recorded=n_recorded, probe=probe)
         return recording.tree([(point.piece, {})], [point.experiment], {})
+
+    def play(
+        self,
+        trials: Trials,
+        record: Sequence[str] = (),
+        *,
+        n_snapshots: int = 1,
+        n_recorded: int | None = None,
+        probe: Trials | None = None,
+    ) -> Point:
+        """What `run` does, before it is a run: to be joined with others by `recording.across_seeds` and `tree`."""
+        plan = self._plan(trials, record, n_snapshots, n_recorded, probe)
+        return self._point(plan, self.rule, self.optimizers)
 
     def sweep(
         self,

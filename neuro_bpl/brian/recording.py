@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import brian2
@@ -189,6 +190,24 @@ def _at(part: Part, done: int, weights: Weights, plan: Plan) -> Piece:
         values = quantities.on_probe(made.circuit, made.rule, one, plan.probe, 1, evaluated)
         found |= results.probed(part, done, {name: np.asarray(value)[None] for name, value in values.items()})
     return found
+
+
+def across_seeds(networks: Sequence[Point]) -> Point:
+    """Networks that differ in their seeds, as one point: the first is seed 0, and so on."""
+    seeds = results.coordinate("seed", np.arange(len(networks)), "network trained")
+    groups = {}
+    for group in networks[0].piece:
+        one_each = [network.piece[group] for network in networks]
+        joined = xr.concat(one_each, "seed", data_vars="minimal", coords="minimal", compat="override", join="override")
+        groups[group] = joined.assign_coords(seed=seeds) if "seed" in joined.dims else joined
+    made = [network.experiment for network in networks]
+    together = replace(
+        made[0],
+        task=jax.tree.map(lambda *leaves: np.stack(leaves), *(one.task for one in made)),
+        weights=jax.tree.map(lambda *leaves: np.concatenate(leaves), *(one.weights for one in made)),
+        seeds=Seeds.count(len(made)),
+    )
+    return Point(together, groups)
 
 
 def tree(pieces: Sequence[tuple[Piece, Label]], made: Sequence[Experiment], grid: dict[str, list]) -> xr.DataTree:

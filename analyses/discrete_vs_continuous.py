@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from neuro_bpl import cli, figures, schema
 from neuro_bpl.parameters import field, refusal
@@ -33,13 +34,14 @@ def learnt(run: xr.DataTree) -> xr.DataArray:
     """All weights that may learn in one vector, by simulator, refine, seed and snapshot."""
     weights = run["weights"].to_dataset()
     own = [name for name in weights.data_vars if str(name).startswith(PARTS)]
-    flat = [
-        weights[name].stack(
-            weight=[dim for dim in weights[name].dims if str(dim).startswith(str(name))], create_index=False
-        )
-        for name in own
-    ]
+    flat = [flattened(weights[name]) for name in own]
     return xr.concat(flat, "weight", coords="minimal", compat="override")
+
+
+def flattened(weights: xr.DataArray) -> xr.DataArray:
+    """The axes of a matrix or vector of weights as one."""
+    axes = [dim for dim in weights.dims if str(dim).startswith(str(weights.name))]
+    return weights.drop_vars(axes).stack(weight=axes, create_index=False)
 
 
 def length(vector: xr.DataArray) -> xr.DataArray:
@@ -108,6 +110,8 @@ def draw_limit(axes: Axes, distance: xr.DataArray, dt: float) -> None:
     axes.loglog(steps, first * steps / steps[0], color="0.5", dashes=(3, 2), label="proportional to dt")
     axes.set(xlabel="step dt (ms)", ylabel="distance from the shortest steps\n(relative to what was learnt)")
     axes.set_title("Limit of continuous time")
+    axes.set_xticks(steps, [f"{step:g}" for step in steps])
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.legend(loc="upper left")
 
 

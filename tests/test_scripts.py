@@ -18,7 +18,7 @@ from neuro_bpl import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL, REACHING = "models/sequential_digits.py", "models/target_reaching.py"
-OF_OTHER_RUNS = tuple(  # see test_rule_comparison.py, test_predictor_scripts.py and test_paper_scripts.py
+OF_OTHER_RUNS = tuple(  # see the tests of these scripts
     f"analyses/{name}.py"
     for name in (
         "rule_alignment",
@@ -29,6 +29,7 @@ OF_OTHER_RUNS = tuple(  # see test_rule_comparison.py, test_predictor_scripts.py
         "credit_horizon",
         "alignment_when_plastic",
         "paper_table",
+        "discrete_vs_continuous",
     )
 )
 SCRIPTS = sorted(

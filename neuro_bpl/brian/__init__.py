@@ -1,5 +1,12 @@
 """The same circuit in continuous time: Brian2 equations with units, equal to the array engine."""
 
+import warnings
+
+with warnings.catch_warnings():
+    # Brian2 calls pyparsing by names that pyparsing would like to be rid of.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import brian2  # noqa: F401
+
 from neuro_bpl.brian.circuit import BrianCircuit
 from neuro_bpl.brian.equations import Equations, Script, equations
 

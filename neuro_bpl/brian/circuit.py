@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import brian2
 import xarray as xr
@@ -219,7 +219,7 @@ class BrianCircuit:
         if self._program is not None:
             self._program.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "BrianCircuit":
         return self
 
     def __exit__(

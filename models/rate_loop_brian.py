@@ -129,7 +129,8 @@ def network(p: Parameters, simulator: str, by: int, kappa: float, seed: int) -> 
     if simulator == "array":
         plan = recording.Plan(trials, RECORD, blocks, p.n_recorded, probe)
         made = recording.experiment(fine, learning, optimising, plan, weights)
-        point = Point(made, recording.piece(made, discrete.play(fine, learning, optimising, weights, plan), plan))
+        played = discrete.play(fine, learning, optimising, weights, plan)
+        point = Point(made, recording.piece(made, played, plan), played.weights[p.n_trials])
     else:
         with brian.BrianCircuit(fine, weights, learning, optimising, n_steps=trials.n_steps, target=p.target) as loop:
             point = loop.play(trials, RECORD, n_snapshots=len(blocks), n_recorded=p.n_recorded, probe=probe)
@@ -146,7 +147,7 @@ def at_whole_steps(point: Point, by: int) -> Point:
         else found
         for group, found in point.piece.items()
     }
-    return Point(point.experiment, thinned)
+    return point._replace(piece=thinned)
 
 
 def grid(p: Parameters) -> dict[str, list]:
@@ -172,10 +173,8 @@ def simulate(p: Parameters) -> Path:
                 bar.update()
             points.append(recording.across_seeds(networks))
     kept = {dim: values for dim, values in axes.items() if len(values) > 1}
-    named = [({dim: label[dim] for dim in kept}, point) for label, point in zip(labels, points, strict=True)]
-    run = recording.tree(
-        [(point.piece, label) for label, point in named], [point.experiment for _, point in named], kept
-    )
+    named = [(point, {dim: label[dim] for dim in kept}) for point, label in zip(points, labels, strict=True)]
+    run = recording.tree(named, kept, brian.equations(circuit(p), rule(p, 1.0)))
     run.attrs["model"] = "models/rate_loop_brian.py"
     path = nb.export_netcdf(run, p.output, p.overwrite)
     report(run, path)

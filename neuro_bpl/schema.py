@@ -9,6 +9,7 @@ from neuro_bpl.parameters import refusal
 from neuro_bpl.recording import QUANTITIES
 
 REQUIRED = ("parameters", "training", "evaluation", "weights")
+REQUIRED_OF_BRIAN = ("parameters", "training", "weights")  # it is evaluated where a probe was given
 GROUPS = ("parameters", "training", "evaluation", "activity", "gradients", "comparison", "weights")
 EVALUATION = {"loss": ("update", "split"), "accuracy": ("update", "split")}
 
@@ -28,9 +29,10 @@ def validate(run: xr.DataTree) -> None:
             raise _refusal(f"attrs without {key!r}", f"attrs[{key!r}]", "a run says what it is")
     groups = {str(name): node.to_dataset() for name, node in run.children.items()}
     trained = "training" in groups
-    missing = [name for name in REQUIRED if name not in groups]
+    required = REQUIRED_OF_BRIAN if "simulator" in run.attrs else REQUIRED
+    missing = [name for name in required if name not in groups]
     if trained and missing:
-        raise _refusal(f"no group {missing[0]!r}", ", ".join(REQUIRED), "a run without it cannot be read")
+        raise _refusal(f"no group {missing[0]!r}", ", ".join(required), "a run without it cannot be read")
     check_piece(groups)
 
 

@@ -97,6 +97,11 @@ def test_an_own_cell_task_rule_and_predictor_take_fewer_than_25_lines_each():
         exec(compile(block, "docs/extending.md", "exec"), {})  # Its imports are its own.
 
 
+def test_an_own_equation_takes_fewer_than_ten_lines():
+    (own,) = (block for block in code_blocks(ROOT / "docs/brian.md") if block.startswith("# own equation"))
+    assert sum(bool(line) and not line.startswith("#") for line in map(str.strip, own.splitlines())) < 10
+
+
 def test_no_number_of_a_paper_and_no_print_in_the_package():
     for source in (ROOT / "neuro_bpl").rglob("*.py"):
         assert not re.search(r"^\s*print\(", source.read_text(encoding="utf-8"), re.M), source

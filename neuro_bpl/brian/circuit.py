@@ -7,6 +7,7 @@ from typing import Any
 
 import brian2
 import xarray as xr
+from brian2.equations.equations import EquationError
 
 from neuro_bpl.brian import legality, network, recording, schedule, swept, targets
 from neuro_bpl.brian.constants import Constants, constants
@@ -45,7 +46,8 @@ class BrianCircuit:
     equations : mapping, optional
         Equations of your own: what `neuro_bpl.brian.equations` returns, changed.
     namespace : mapping, optional
-        Constants and functions that they name.
+        Constants with their units, and functions, that equations of your own name: `{"tau_a": 0.2 * brian2.second}`.
+        Numbers of circuit, rule and optimisers need no entry.
     target : "auto", "numpy", "cython" or "cpp_standalone"
         Where they are computed; "auto": Cython where there is a compiler. In C++ a circuit is a program of its own: it
         runs once (or once for each point of a sweep), and no other circuit can be made until `close()`.
@@ -88,16 +90,23 @@ class BrianCircuit:
     ) -> None:
         wanted = equations_of(circuit, rule)
         circuit.check_weights(weights)
-        self.circuit, self.rule, self.optimizers = circuit, rule, optimizers or SGD
+        self.circuit, self.rule = circuit, rule
+        self.optimizers = SGD if optimizers is None else optimizers
         legality.check_optimizers(self.optimizers)
         legality.check_n_steps(n_steps)
-        legality.check_names(wanted if equations is None else equations, wanted)
+        legality.check_equations(wanted if equations is None else equations, wanted)
         self.n_steps, self.target = n_steps, targets.resolve(target)
         targets.check_device(self.target)
         self.equations = Script(wanted if equations is None else equations)
-        self._born, self._namespace = weights, dict(namespace or {})
+        self._namespace = schedule.check_namespace(namespace)
+        self._born = self._ended = weights
         self._program = targets.Program() if self.target == "cpp_standalone" else None
-        self._build()
+        try:
+            with targets.computing(self.target), legality.explained(EquationError, SyntaxError, ValueError):
+                self._build()
+        except BaseException:
+            self.close()
+            raise
 
     def _build(self) -> None:
         self._clocks = clocks = network.clocks(self.circuit.cortex.dt, self.n_steps)  # type: ignore[attr-defined]
@@ -112,10 +121,8 @@ class BrianCircuit:
 
     @property
     def weights(self) -> Weights:
-        """The present weights, in the structure of the circuit's."""
-        if self._program is not None and not self._program.has_run:
-            return self._born
-        return network.get(self.groups, self._born)
+        """The present weights, in NumPy arrays of doubles; those of a C++ program also after `close()`."""
+        return self._ended if self._program is not None else network.get(self.groups, self._born)
 
     def run(
         self,
@@ -154,7 +161,7 @@ class BrianCircuit:
             If trials do not fit, a name is unknown, an equation has wrong units, or the network cannot run as it is.
         """
         point = self.play(trials, record, n_snapshots=n_snapshots, n_recorded=n_recorded, probe=probe)
-        return recording.tree([(point.piece, {})], [point.experiment], {})
+        return recording.tree([(point, {})], {}, self.equations)
 
     def play(
         self,
@@ -167,7 +174,9 @@ class BrianCircuit:
     ) -> Point:
         """What `run` does, before it is a run: to be joined with others by `recording.across_seeds` and `tree`."""
         plan = self._plan(trials, record, n_snapshots, n_recorded, probe)
-        return self._point(plan, self.rule, self.optimizers)
+        point = self._point(plan, self.rule, self.optimizers)
+        self._ended = point.ended
+        return point
 
     def sweep(
         self,
@@ -185,8 +194,8 @@ class BrianCircuit:
         Parameters
         ----------
         values : mapping
-            Values of "lambda_", "discount", "kappa", "learning_rate" (of the cortex), "readout_learning_rate" or
-            "predictor_learning_rate".
+            Lists of numbers for `lambda_`, `discount`, `kappa`, `learning_rate` (of the cortex),
+            `readout_learning_rate` or `predictor_learning_rate`.
         trials, record, n_recorded, probe
             As in `run`.
 
@@ -200,19 +209,12 @@ class BrianCircuit:
         ValueError
             As in `run`, and if a name or value is not possible.
         """
-        grid = swept.check_grid(values, self.rule)
+        grid = swept.check_grid(values, self.rule, self.optimizers)
         plan = self._plan(trials, record, 1, n_recorded, probe)
         labels = [dict(zip(grid, point, strict=True)) for point in itertools.product(*grid.values())]
-        settings = [swept.changed(label, self.rule, self.optimizers) for label in labels]
-        if self._program is None:
-            self.network.store(SWEEP)
-        points = []
-        for rule, optimizers in settings:
-            points.append(self._point(plan, rule, optimizers))
-            if self._program is None:
-                self.network.restore(SWEEP)
-        pieces = [(point.piece, label) for point, label in zip(points, labels, strict=True)]
-        return recording.tree(pieces, [point.experiment for point in points], grid)
+        settings = [swept.changed(label, self.rule, self.optimizers) for label in labels]  # type: ignore[arg-type]
+        points = [self._tried(plan, *numbers) for numbers in settings]
+        return recording.tree(list(zip(points, labels, strict=True)), grid, self.equations)
 
     def close(self) -> None:
         """Let go of a program in C++, so that other circuits can be made; nothing for other targets."""
@@ -239,11 +241,23 @@ class BrianCircuit:
             expect(name, given, Trials, "Trials", "a network plays them", "task.held_out('test')")
             check_trials(given, self.circuit.cortex.n_inputs, self.circuit.readout.n_outputs, False)
         schedule.check_steps(trials, self.n_steps)
+        if self._program is not None:
+            self._program.check_ready()
         legality.check_network(self.network, self._program is not None)
         names = recording.check_names(record, self.circuit, self.rule, probe)
         blocks = legality.blocks(trials.n_trials, n_snapshots, self._program is not None)
         kept = legality.check_recorded(n_recorded, trials.n_trials)
         return Plan(trials, names, blocks, kept, probe)
+
+    def _tried(self, plan: Plan, rule: LearningRule | None, optimizers: Optimizers) -> Point:
+        """Play all trials with these numbers, and leave the circuit as it was."""
+        if self._program is not None:
+            return self._point(plan, rule, optimizers)
+        self.network.store(SWEEP)
+        try:
+            return self._point(plan, rule, optimizers)
+        finally:
+            self.network.restore(SWEEP)
 
     def _point(self, plan: Plan, rule: LearningRule | None, optimizers: Optimizers) -> Point:
         """Play all trials with these numbers."""
@@ -257,7 +271,10 @@ class BrianCircuit:
                 played = self._play(plan, functions)
             else:
                 played = self._run_program(self._program, plan, functions, numbers)
-        return Point(made, recording.piece(made, played, plan))
+        return Point(made, recording.piece(made, played, plan), played.weights[plan.trials.n_trials])
+
+    def _duration(self, n_trials: int) -> brian2.Quantity:
+        return n_trials * self.n_steps * self._clocks.step.dt
 
     def _play(self, plan: Plan, functions: Mapping[str, Any]) -> Played:
         """Blocks of trials, with a snapshot behind each."""
@@ -267,7 +284,7 @@ class BrianCircuit:
         snapshots, done = {0: self.weights}, 0
         try:
             for n_trials in plan.blocks:
-                self.network.run(n_trials * self._clocks.trial.dt, namespace={**self._namespace, **functions})
+                self.network.run(self._duration(n_trials), namespace={**self._namespace, **functions})
                 done += n_trials
                 snapshots[done] = self.weights
         finally:
@@ -281,10 +298,9 @@ class BrianCircuit:
         if not program.built:
             monitors = recording.monitors(self.groups, plan.names, self._clocks)
             self.network.add(*monitors.values())
-            duration = sum(plan.blocks) * self._clocks.trial.dt
-            program.build(self.network, duration, {**self._namespace, **functions}, monitors, plan)
-        program.check_same(plan)
+            namespace = {**self._namespace, **functions}
+            program.build(self.network, self._duration(plan.trials.n_trials), namespace, monitors)
         views = {getattr(self.groups[name], variable): value for (name, variable), value in numbers.items()}
         program.run({view: brian2.Quantity(value, dim=view.dim) for view, value in views.items()})
-        snapshots = {0: self._born, sum(plan.blocks): network.get(self.groups, self._born)}
+        snapshots = {0: self._born, plan.trials.n_trials: network.get(self.groups, self._born)}
         return recording.played(program.monitors, plan, snapshots, self.circuit)

@@ -7,6 +7,7 @@ the theory: `r` is the rate h, `eligibility` a trace, `error` the immediate erro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from textwrap import indent
 
 from neuro_bpl.brian.legality import check_pair
 from neuro_bpl.circuit import Circuit
@@ -20,9 +21,10 @@ TRANSFER = {
     "identity": ("drive", "1"),
     "tanh": ("tanh(drive)", "1 - activation**2"),
     "relu": ("drive*int(drive > 0)", "1*int(drive > 0)"),
-    "softplus": ("log(1 + exp(-abs(drive))) + drive*int(drive > 0)", "1 - exp(-activation)"),
+    "softplus": ("log1p(exp(-abs(drive))) + drive*int(drive > 0)", "-expm1(-activation)"),
     "sigmoid": ("1/(1 + exp(-drive))", "activation*(1 - activation)"),
 }
+INDENT = "    "
 ERRORS = {"squared_error": "y - target", "sigmoid_cross_entropy": "1/(1 + exp(-y)) - target"}
 
 
@@ -71,17 +73,20 @@ class Equations:
         )
 
     def __str__(self) -> str:
-        moments = {"first step of a trial": self.reset, "beginning of a step": self.remember}
-        moments["end of a step"] = self.learn
-        said = [f"{when}:\n{_indented(code)}" for when, code in moments.items() if code]
-        return "\n".join([_indented(self.model), *(_indented(text) for text in said)])
+        moments = {
+            "at the first step of a trial": self.reset,
+            "at the beginning of a step": self.remember,
+            "at the end of a step": self.learn,
+        }
+        said = [f"{when}\n{indent(code, INDENT)}" for when, code in moments.items() if code]
+        return indent("\n".join([_aligned(self.model), *said]), INDENT)
 
 
 class Script(dict[str, Equations]):
     """Equations by the name of their population or pathway; printed as a whole."""
 
     def __str__(self) -> str:
-        return "\n\n".join(f"{name}\n{one}" for name, one in self.items())
+        return "\n\n".join(f"{_headline(name)}\n{one}" for name, one in self.items())
 
 
 POPULATIONS = ("inputs", "cortex", "readout", "granule", "nuclei", "olive")
@@ -126,7 +131,7 @@ def equations(circuit: Circuit, rule: LearningRule | None = None) -> Script:
     >>> circuit = nb.Circuit(nb.RateCortex(3, 5, tau=0.1, dt=0.01), nb.LinearReadout(2))
     >>> print(nb.brian.equations(circuit)["readout"])
         y = synaptic + bias : 1
-        synaptic : 1                              # from the cortex
+        synaptic : 1  # from the cortex
         bias : 1
     """
     check_pair(circuit, rule)
@@ -358,12 +363,20 @@ def _output(rule: LearningRule | None) -> Equations:
     return _tidy(pathway)
 
 
+def _headline(name: str) -> str:
+    """A name, and from where to where a pathway leads."""
+    return f"{name}: {' → '.join(PATHWAYS[name])}" if name in PATHWAYS else name
+
+
+def _aligned(model: str) -> str:
+    """Equations with their comments below one another."""
+    lines = [line.partition("#") for line in model.splitlines()]
+    width = max((len(code.rstrip()) for code, mark, _ in lines if mark), default=0)
+    return "\n".join(f"{code.rstrip():{width}}  # {said.strip()}" if mark else code for code, mark, said in lines)
+
+
 def _lines(*texts: str) -> str:
     return "\n".join(line.strip() for text in texts for line in text.splitlines() if line.strip())
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 def _tidy(one: Equations) -> Equations:

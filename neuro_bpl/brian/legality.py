@@ -1,10 +1,12 @@
 """Which circuits, rules and optimisers have equations in continuous time; the others are refused, with the reason."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import brian2
 import numpy as np
+from brian2.equations.equations import EquationError
 
 from neuro_bpl.cells import RateCortex
 from neuro_bpl.cerebellum import GranularPredictor
@@ -103,12 +105,43 @@ def check_optimizers(optimizers: Optimizers) -> None:
 SGD = 'Optimizers(Optimizer("sgd", 0.01), Optimizer("sgd", 0.01), Optimizer("sgd", 0.1))'
 
 
-def check_names(given: Mapping[str, object], wanted: Mapping[str, object]) -> None:
-    """Refuse equations of the user's own that leave a population or pathway out, or name an unknown one."""
+# What is set and recorded, whatever the equations.
+NEEDED = {
+    "cortex": ("r", "bias", "r_birth"),
+    "readout": ("y", "bias"),
+    "granule": ("rate", "bias"),
+    "nuclei": ("prediction", "bias"),
+    "olive": ("td_error",),
+    **dict.fromkeys(("feedforward", "recurrent", "output", "mossy", "parallel"), ("w",)),
+}
+
+
+def check_equations(given: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    """Refuse equations of the user's own that cannot stand for those of circuit and rule (`ValueError`).
+
+    They may not leave a population or pathway out, name an unknown one, or lack what is set and recorded.
+    """
+    fix = "equations(circuit, rule) with one of them changed by swap(...) or add(...)"
+    expect("equations", given, Mapping, "Equations by name", "each population and pathway has its own", fix)
     if set(given) != set(wanted):
-        different = sorted(set(given) ^ set(wanted))
-        why = f"only {', '.join(different)} differ"
-        raise refusal("equations", sorted(given), ", ".join(wanted), why, "equations(circuit, rule) with one changed")
+        different = ", ".join(sorted(map(str, set(given) ^ set(wanted))))
+        raise refusal("equations", list(given), ", ".join(wanted), f"{different}: on one side only", fix)
+    for name, one in given.items():
+        expect(f"equations[{name!r}]", one, type(wanted[name]), "Equations(model, ...)", "it is not text alone", fix)
+        missing = [needed for needed in NEEDED.get(name, ()) if needed not in _variables(name, one)]
+        if missing:
+            why = "these are set from the weights, or recorded"
+            raise refusal(f"equations[{name!r}]", f"no {missing[0]}", ", ".join(NEEDED[name]), why, fix)
+
+
+def _variables(name: str, one: Any) -> Collection[str]:
+    """Variables that equations define; refuses text that Brian2 cannot read."""
+    try:
+        return brian2.Equations(one.model).names
+    except (EquationError, SyntaxError, ValueError) as error:
+        why = "Brian2 cannot read it"
+        fix = '"da/dt = (r - a)/tau_a : 1" or "a = 2*r : 1", one a line'
+        raise refusal(f"equations[{name!r}]", _plain(error), "equations with units", why, fix) from error
 
 
 def check_n_steps(n_steps: int) -> None:
@@ -165,16 +198,27 @@ def _check_synapses(synapses: brian2.Synapses) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """What went wrong in an equation, in the words of its cause (`ValueError`)."""
+def explained(*further: type[Exception]) -> Iterator[None]:
+    """What went wrong in an equation, in the words of its cause (`ValueError`); also of errors of `further` types."""
     try:
         yield
-    except brian2.BrianObjectException as error:
-        cause = error.__cause__ or error
+    except (brian2.BrianObjectException, *further) as error:
+        where = "" if error.__cause__ is None else f" {str(error).splitlines()[0]}"
         raise refusal(
             "equations",
-            str(cause).strip(),
+            _plain(_root(error)) + where,
             "equations whose units agree and whose names are known",
             "Brian2 could not make code of them",
             "print(circuit.equations) to see all of them",
         ) from error
+
+
+def _plain(error: BaseException) -> str:
+    """The words of an error, in one line."""
+    said = error.args[0] if isinstance(error, KeyError) else error  # which shows its words as a literal
+    return " ".join(str(said).split())
+
+
+def _root(error: BaseException) -> BaseException:
+    """What an error comes from in the end."""
+    return error if error.__cause__ is None else _root(error.__cause__)

@@ -44,7 +44,9 @@ class Clocks(NamedTuple):
 def clocks(dt: float, n_steps: int) -> Clocks:
     """Clocks of steps of `dt` seconds and of trials of so many steps."""
     step = dt * brian2.second
-    return Clocks(brian2.Clock(step, name="step"), brian2.Clock(step * n_steps, name="trial"))
+    # Clocks meet where their times differ by less than 1e-14 s, which is less than rounding after a minute. A trial may
+    # then begin just before its first step, but must never begin after it.
+    return Clocks(brian2.Clock(step, name="step"), brian2.Clock(step * n_steps * (1 - 1e-15), name="trial"))
 
 
 def populations(circuit: Circuit, script: Mapping[str, Equations], clock: Clocks) -> dict[str, brian2.NeuronGroup]:
@@ -102,8 +104,8 @@ def moments(group: brian2.Group, name: str, one: Equations, clock: Clocks) -> No
     # Synapses learn before biases do: they read slopes and errors that follow from a neuron's bias.
     last = 0 if name in PATHWAYS else 1
     for what, code, when, order, at in (
-        ("reset", one.reset, "start", 0, clock.trial),
-        ("remember", one.remember, "start", 1, clock.step),
+        ("reset", one.reset, "start", -2, clock.trial),
+        ("remember", one.remember, "start", -1, clock.step),
         ("learn", one.learn, LEARNING, last, clock.step),
     ):
         if code:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from neuro_bpl import contents, points, results
 from neuro_bpl import recording as quantities
 from neuro_bpl.algorithms import output_only
+from neuro_bpl.brian.equations import Script
 from neuro_bpl.brian.network import RECORDED, Clocks
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
@@ -56,10 +57,11 @@ class Played(NamedTuple):
 
 
 class Point(NamedTuple):
-    """What determined one run, and what it found."""
+    """What determined one run, what it found, and the weights at its end."""
 
     experiment: Experiment
     piece: Piece
+    ended: Weights
 
 
 def check_names(
@@ -182,14 +184,20 @@ def _at(part: Part, done: int, weights: Weights, plan: Plan) -> Piece:
     if plan.probe is None:
         return found
     made = part.first
-    one = jax.tree.map(jnp.asarray, weights)
-    outcome = jax.tree.map(lambda value: jnp.asarray(value)[None], made.circuit.outcome(one, plan.probe))
+    one, probe = jax.tree.map(_in_doubles, (weights, plan.probe))
+    outcome = jax.tree.map(lambda value: jnp.asarray(value)[None], made.circuit.outcome(one, probe))
     found |= results.evaluation(part, done, {"probe": outcome})
     evaluated = quantities.probed(plan.names, quantities.EVALUATION)
     if evaluated:
-        values = quantities.on_probe(made.circuit, made.rule, one, plan.probe, 1, evaluated)
+        values = quantities.on_probe(made.circuit, made.rule, one, probe, 1, evaluated)
         found |= results.probed(part, done, {name: np.asarray(value)[None] for name, value in values.items()})
     return found
+
+
+def _in_doubles(leaf: Any) -> jax.Array:
+    """Numbers as the simulator had them, also where JAX otherwise computes in single precision."""
+    values = np.asarray(leaf)
+    return jnp.asarray(values, float if np.issubdtype(values.dtype, np.floating) else None)
 
 
 def across_seeds(networks: Sequence[Point]) -> Point:
@@ -207,22 +215,28 @@ def across_seeds(networks: Sequence[Point]) -> Point:
         weights=jax.tree.map(lambda *leaves: np.concatenate(leaves), *(one.weights for one in made)),
         seeds=Seeds.count(len(made)),
     )
-    return Point(together, groups)
+    ended = jax.tree.map(lambda *leaves: np.stack(leaves), *(network.ended for network in networks))
+    return Point(together, groups, ended)
 
 
-def tree(pieces: Sequence[tuple[Piece, Label]], made: Sequence[Experiment], grid: dict[str, list]) -> xr.DataTree:
+def tree(found: Sequence[tuple[Point, Label]], grid: dict[str, list], script: Script) -> xr.DataTree:
     """Points as one run."""
-    whole = points.combine([(piece, [label]) for piece, label in pieces], grid)
-    parts = [Part((one,), (label,)) for one, (_, label) in zip(made, pieces, strict=True)]
+    whole = points.combine([(point.piece, [label]) for point, label in found], grid)
+    parts = [Part((point.experiment,), (label,)) for point, label in found]
     said = [
-        {"at": label, "status": contents.COMPLETE, "error": "", "run": describe(one)}
-        for one, (_, label) in zip(made, pieces, strict=True)
+        {"at": label, "status": _status(point.piece), "error": "", "run": describe(point.experiment)}
+        for point, label in found
     ]
     whole.attrs = {
         "model": "",
         **results.attributes(parts, grid),
         **origin(),
         "simulator": f"Brian2 {brian2.__version__}",
+        "equations": str(script),
         "points": json.dumps(said),
     }
     return whole
+
+
+def _status(piece: Piece) -> str:
+    return contents.DIVERGED if (piece["training"]["diverged_at"] >= 0).all() else contents.COMPLETE

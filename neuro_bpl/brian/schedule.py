@@ -1,13 +1,16 @@
 """Trials one after another, as functions of time."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import brian2
 import numpy as np
 from jaxtyping import Float
 
-from neuro_bpl.parameters import refusal
+from neuro_bpl.parameters import expect, refusal
 from neuro_bpl.trials import Trials
+
+FUNCTIONS = ("stimulus", "goal", "importance", "has_future", "is_running")
 
 
 class Schedule(NamedTuple):
@@ -23,14 +26,11 @@ class Schedule(NamedTuple):
 
     def namespace(self, dt: brian2.Quantity) -> dict[str, brian2.TimedArray]:
         """Functions of time by the names that the equations know them by."""
-        timed = {
-            "stimulus": self.inputs,
-            "goal": self.targets,
-            "importance": self.importance / dt,
-            "has_future": (self.left > 0).astype(float),
-            "is_running": (self.left >= 0).astype(float),
+        has_future, is_running = (self.left > 0).astype(float), (self.left >= 0).astype(float)
+        timed = (self.inputs, self.targets, self.importance / dt, has_future, is_running)
+        return {
+            name: brian2.TimedArray(values, dt=dt, name=name) for name, values in zip(FUNCTIONS, timed, strict=True)
         }
-        return {name: brian2.TimedArray(values, dt=dt, name=name) for name, values in timed.items()}
 
 
 def of(trials: Trials) -> Schedule:
@@ -58,3 +58,15 @@ def check_steps(trials: Trials, n_steps: int) -> None:
             "the clock that begins trials is part of the network; shorter trials say so in `lengths`",
             f"BrianCircuit(..., n_steps={trials.n_steps})",
         )
+
+
+def check_namespace(namespace: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Names of the user's own; refuses those of the trials' functions of time (`ValueError`)."""
+    if namespace is None:
+        return {}
+    fix = 'namespace={"tau_a": 0.2 * brian2.second}'
+    expect("namespace", namespace, Mapping, "names and what they stand for", "equations of your own read them", fix)
+    for name in FUNCTIONS:
+        if name in namespace:
+            raise refusal("namespace", name, "other names", f"{', '.join(FUNCTIONS)} are functions of the trials", fix)
+    return dict(namespace)

@@ -1,5 +1,6 @@
 """Where Brian2's equations are computed: in NumPy, in Cython, or in a C++ program of its own."""
 
+import os
 import shutil
 import tempfile
 import threading
@@ -78,14 +79,8 @@ class Program:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="neuro_bpl_brian_"))
         self.monitors: dict[str, brian2.StateMonitor] = {}
-        self.has_run = False
-        self._plan: Any = None
+        self.built = False
         brian2.set_device("cpp_standalone", build_on_run=False)
-
-    @property
-    def built(self) -> bool:
-        """Whether it is written and compiled."""
-        return self._plan is not None
 
     def build(
         self,
@@ -93,29 +88,35 @@ class Program:
         duration: brian2.Quantity,
         namespace: dict[str, Any],
         monitors: dict[str, brian2.StateMonitor],
-        plan: Any,
     ) -> None:
         """Write and compile what the network does in so much time."""
+        self.monitors, self.built = monitors, True  # also where it fails: half of it is written then
         brian2.device.apply_run_args()
         network.run(duration, namespace=namespace)
+        # Left alone, `make` would compile all files at the same time, however few cores there are.
+        brian2.prefs["devices.cpp_standalone.extra_make_args_unix"] = [f"-j{os.cpu_count() or 1}"]
         brian2.device.build(directory=str(self.folder), run=False, with_output=False)
-        self.monitors, self._plan = monitors, plan
 
-    def check_same(self, plan: Any) -> None:
-        """Refuse other trials than those that are compiled in (`ValueError`)."""
-        if plan is not self._plan:
+    def check_ready(self) -> None:
+        """Refuse a second run, for trials are compiled in, and one after `close()` (`ValueError`)."""
+        if self.built or self.closed:
+            got = "a run after close()" if self.closed else "a second run"
             why = "its trials and records are part of the program"
-            fix = "sweep(...), or close() and BrianCircuit(..., weights=circuit.weights, target=...)"
-            raise refusal("run", "a second run", "one run of a circuit in C++", why, fix)
+            fix = "circuit.close(), then BrianCircuit(..., weights=circuit.weights, target=...) to go on; or sweep(...)"
+            raise refusal("run", got, "one run, or one sweep, of a circuit in C++", why, fix)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been let go of."""
+        return not self.folder.exists()
 
     def run(self, numbers: dict[Any, Any]) -> None:
         """Run it with these values of variables."""
         brian2.device.run(run_args=numbers, with_output=False)
-        self.has_run = True
 
     def close(self) -> None:
         """Forget it, and compute in this process again."""
-        if self.folder.exists():
+        if not self.closed:
             brian2.device.reinit()
             reset_device("runtime")
             shutil.rmtree(self.folder)

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from neuro_bpl import cli, figures, schema
 from neuro_bpl.parameters import field, refusal
@@ -96,6 +96,7 @@ def draw_growth(axes: Axes, difference: xr.DataArray) -> None:
     """Difference of the weights over trials, a line each seed."""
     for seed in difference.seed.values:
         axes.semilogy(difference.snapshot, difference.sel(seed=seed), "o-", color="#0072B2", markersize=3, alpha=0.6)
+    whole_decades(axes, difference)
     axes.set(
         xlabel="trial", ylabel="difference of weights\n(relative to what was learnt)", title="Brian2 and array engine"
     )
@@ -109,10 +110,18 @@ def draw_limit(axes: Axes, distance: xr.DataArray, dt: float) -> None:
     first = float(distance.isel(refine=0).mean())
     axes.loglog(steps, first * steps / steps[0], color="0.5", dashes=(3, 2), label="proportional to dt")
     axes.set(xlabel="step dt (ms)", ylabel="distance from the shortest steps\n(relative to what was learnt)")
+    whole_decades(axes, distance)
     axes.set_title("Limit of continuous time")
     axes.set_xticks(steps, [f"{step:g}" for step in steps])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.legend(loc="upper left")
+
+
+def whole_decades(axes: Axes, values: xr.DataArray) -> None:
+    """Ticks at powers of ten, with one at either end."""
+    low, high = np.floor(np.log10(float(values.min()))), np.ceil(np.log10(float(values.max())))
+    axes.set_ylim(10**low, 10**high)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def report(weights: xr.DataArray) -> None:

@@ -80,6 +80,9 @@ def load(
             f"this one is {point['status']} {point['error']}".strip(),
             "sweep(..., resume=True) to run it again",
         )
+    if "circuit" not in point["run"]:
+        why = "its weights are not those of a circuit of the array engine"
+        raise refusal("run", tree.attrs.get("model", ""), "a run of a Circuit", why, 'run["weights"] to read them')
     circuit = rebuild(point["run"]["circuit"], types)
     chosen = tree["weights"].to_dataset().sel(point["at"])
     trained = chosen.snapshot.values[np.isfinite(_any(chosen).values)]

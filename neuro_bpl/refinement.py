@@ -2,7 +2,7 @@
 
 A step of dt becomes k steps of dt/k. What is by the step becomes smaller, so that a trial as a whole keeps its meaning:
 γ and λ become γ^(1/k) and λ^(1/k), the loss of a target and the predictor's learning rate a k-th part. The cortical
-learning rates stay: ∂s/∂W already holds dt/τ. docs/theory.md (40).
+learning rates stay: ∂s/∂W already holds dt/τ. docs/theory.md, "In continuous time".
 """
 
 import numbers

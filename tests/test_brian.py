@@ -126,7 +126,7 @@ def check_equal(loop, run, weights, seen, plastic):
     assert all(jax.tree.leaves(moved)), moved
 
 
-# Every trace, predictor trace and TD error with one kind of trials in the fast tier, and with the other in the long one.
+# Every trace, predictor trace and TD error with one kind of trials in the fast tier, the other in the long one.
 FAST = [case for k, case in enumerate(CASES) if k.bit_count() % 2 == 0]
 LONG = [pytest.param(case, marks=pytest.mark.science, id=named(case)) for case in CASES if case not in FAST]
 

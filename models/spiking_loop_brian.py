@@ -31,6 +31,7 @@ import xarray as xr
 import neuro_bpl as nb
 from neuro_bpl import cli
 from neuro_bpl.brian import targets
+from neuro_bpl.brian.network import clocks
 from neuro_bpl.parameters import check, field, flatten, nearest, refusal
 from neuro_bpl.provenance import origin
 from neuro_bpl.results import FORMAT, FORMAT_VERSION, coordinate
@@ -367,8 +368,7 @@ def by_rule(p: Parameters) -> dict[str, list]:
 def network(p: Parameters, seed: int) -> tuple[brian2.Network, dict[str, Any]]:
     """All networks of one seed, side by side, as one Brian2 network; and its objects by name."""
     born, n_rules = newborn(p, seed), len(p.rules)
-    step = brian2.Clock(p.dt * brian2.ms, name="step")
-    trial = brian2.Clock(p.duration * brian2.ms, name="trial")
+    step, trial = clocks(p.dt / 1000, p.n_steps)
     made = populations(p, n_rules, step)
     link(made, p)
     for name, value in by_rule(p).items():

@@ -18,11 +18,11 @@ ORDER = {
     "cortex": 0,
     "feedforward": 1,
     "recurrent": 1,
+    "own_post": 2,
     "mossy_post": 2,
     "purkinje_post": 3,
     "purkinje_before_post": 3,
     "synaptic_post": 3,
-    "own_post": 2,
     "error_pre": 4,
     "prediction_post": 4,
     "told_back_pre": 5,
@@ -50,7 +50,7 @@ def clocks(dt: float, n_steps: int) -> Clocks:
 
 
 def populations(circuit: Circuit, script: Mapping[str, Equations], clock: Clocks) -> dict[str, brian2.NeuronGroup]:
-    """Every population that has equations, linked to those that it reads one to one."""
+    """Every population that has equations."""
     units = circuit.cortex.n_units
     sizes = {"inputs": circuit.cortex.n_inputs, "readout": circuit.readout.n_outputs}
     sizes["granule"] = getattr(circuit.cerebellum, "n_granule", 0)

@@ -27,6 +27,7 @@ class Parameters:
     n_updates: int = field(4000, "updates of a training", low=10)
     seeds: int = field(10, "networks of a point", low=1)
     n_units: int = field(30, "cortical units", low=1)
+    output: str = field("", "Markdown file to write the table to, besides printing it")
 
     def __post_init__(self) -> None:
         check(self)
@@ -61,11 +62,14 @@ def benchmark(p: Parameters) -> None:
     seconds(p, p.workers)
     times = np.array([[seconds(p, workers) for workers in (1, p.workers)] for _ in range(p.rounds)])
     gain, updates = times[:, 0] / times[:, 1], p.points * p.seeds * p.n_updates
-    print("| processes | time (s) | updates of a network a second |\n|---|---|---|")
+    lines = ["| processes | time (s) | updates of a network a second |", "|---|---|---|"]
     for name, passed in zip(("1", f"{p.workers} workers"), np.median(times, axis=0), strict=True):
-        print(f"| {name} | {passed:.1f} | {updates / passed:.0f} |")
+        lines.append(f"| {name} | {passed:.1f} | {updates / passed:.0f} |")
     middle = np.median(gain)
-    print(f"\ngain {middle:.2f} ({gain.min():.2f}–{gain.max():.2f}), efficiency {middle / p.workers:.0%}")
+    lines.append(f"\ngain {middle:.2f} ({gain.min():.2f}–{gain.max():.2f}), efficiency {middle / p.workers:.0%}")
+    print("\n".join(lines))
+    if p.output:
+        Path(p.output).write_text("\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

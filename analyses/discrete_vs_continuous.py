@@ -6,6 +6,7 @@ distance of what was learnt in steps of dt from what was learnt in the shortest 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -142,6 +143,9 @@ def report(weights: xr.DataArray) -> None:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
+    if not Path(p.run).is_file():
+        why = "the analysis reads it"
+        raise refusal("run", p.run, "a NetCDF file that exists", why, f"{COMMAND} --output {p.run}")
     with xr.open_datatree(p.run, engine="h5netcdf") as stored:
         run = figures.selected(stored.load(), p.select)
     schema.validate(run)

@@ -133,7 +133,7 @@ def network(p: Parameters, simulator: str, by: int, kappa: float, seed: int) -> 
         point = Point(made, recording.piece(made, played, plan), played.weights[p.n_trials])
     else:
         with brian.BrianCircuit(fine, weights, learning, optimising, n_steps=trials.n_steps, target=p.target) as loop:
-            point = loop.play(trials, RECORD, n_snapshots=len(blocks), n_recorded=p.n_recorded, probe=probe)
+            point = loop.play(loop.plan(trials, RECORD, len(blocks), p.n_recorded, probe))
     return at_whole_steps(point, by)
 
 

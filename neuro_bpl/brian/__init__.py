@@ -8,6 +8,7 @@ with warnings.catch_warnings():
     import brian2  # noqa: F401
 
 from neuro_bpl.brian.circuit import BrianCircuit
-from neuro_bpl.brian.equations import Equations, Script, equations
+from neuro_bpl.brian.equations import equations
+from neuro_bpl.brian.script import Equations, Script
 
 __all__ = ["BrianCircuit", "Equations", "Script", "equations"]

@@ -11,9 +11,9 @@ from brian2.equations.equations import EquationError
 
 from neuro_bpl.brian import legality, network, recording, schedule, swept, targets
 from neuro_bpl.brian.constants import Constants, constants
-from neuro_bpl.brian.equations import Equations, Script
 from neuro_bpl.brian.equations import equations as equations_of
 from neuro_bpl.brian.recording import Plan, Played, Point
+from neuro_bpl.brian.script import Equations, Script
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.optimizers import Optimizer, Optimizers
 from neuro_bpl.parameters import expect
@@ -160,20 +160,11 @@ class BrianCircuit:
         ValueError
             If trials do not fit, a name is unknown, an equation has wrong units, or the network cannot run as it is.
         """
-        point = self.play(trials, record, n_snapshots=n_snapshots, n_recorded=n_recorded, probe=probe)
+        point = self.play(self.plan(trials, record, n_snapshots, n_recorded, probe))
         return recording.tree([(point, {})], {}, self.equations)
 
-    def play(
-        self,
-        trials: Trials,
-        record: Sequence[str] = (),
-        *,
-        n_snapshots: int = 1,
-        n_recorded: int | None = None,
-        probe: Trials | None = None,
-    ) -> Point:
+    def play(self, plan: Plan) -> Point:
         """What `run` does, before it is a run: to be joined with others by `recording.across_seeds` and `tree`."""
-        plan = self._plan(trials, record, n_snapshots, n_recorded, probe)
         point = self._point(plan, self.rule, self.optimizers)
         self._ended = point.ended
         return point
@@ -210,7 +201,7 @@ class BrianCircuit:
             As in `run`, and if a name or value is not possible.
         """
         grid = swept.check_grid(values, self.rule, self.optimizers)
-        plan = self._plan(trials, record, 1, n_recorded, probe)
+        plan = self.plan(trials, record, 1, n_recorded, probe)
         labels = [dict(zip(grid, point, strict=True)) for point in itertools.product(*grid.values())]
         settings = [swept.changed(label, self.rule, self.optimizers) for label in labels]  # type: ignore[arg-type]
         points = [self._tried(plan, *numbers) for numbers in settings]
@@ -234,9 +225,10 @@ class BrianCircuit:
         sizes = ", ".join(f"{name} {len(group)}" for name, group in self.groups.items())
         return f"BrianCircuit({rule}; {self.target}; {sizes}; {self.n_steps} steps of {self._clocks.step.dt})"
 
-    def _plan(
+    def plan(
         self, trials: Trials, record: Sequence[str], n_snapshots: int, n_recorded: int | None, probe: Trials | None
     ) -> Plan:
+        """What `run` is to do, checked (`ValueError` as there)."""
         for name, given in {"trials": trials, **({} if probe is None else {"probe": probe})}.items():
             expect(name, given, Trials, "Trials", "a network plays them", "task.held_out('test')")
             check_trials(given, self.circuit.cortex.n_inputs, self.circuit.readout.n_outputs, False)

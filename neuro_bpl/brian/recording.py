@@ -15,8 +15,8 @@ from jaxtyping import Float
 from neuro_bpl import contents, points, results
 from neuro_bpl import recording as quantities
 from neuro_bpl.algorithms import output_only
-from neuro_bpl.brian.equations import Script
 from neuro_bpl.brian.network import RECORDED, Clocks
+from neuro_bpl.brian.script import Script
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.learner import Update

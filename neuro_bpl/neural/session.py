@@ -1,0 +1,231 @@
+"""A recorded session as an `xarray.DataTree`: units, trials, ragged spike times, events, binned activity.
+
+Two clocks are known. On the "session" clock a spike has one time, and trials are intervals of it. On the "trial" clock
+every trial counts time from its own zero, as files cut into trials do, and a spike belongs to one trial.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+
+from neuro_bpl.parameters import refusal
+
+FORMAT, FORMAT_VERSION = "neuro_bpl recording", 1
+CLOCKS = ("session", "trial")
+GROUPS = ("units", "trials", "spikes", "events", "activity")
+RECORDED = ("recorded_from", "recorded_until")
+
+Column = tuple[Any, str, str]
+Columns = Mapping[str, Column]
+
+
+def from_arrays(
+    spike_times: Sequence[Any] | None,
+    trials: Columns,
+    *,
+    clock: str = "session",
+    units: Columns | None = None,
+    unit: Sequence[Any] | None = None,
+    events: Columns | None = None,
+    activity: Mapping[str, xr.DataArray] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.DataTree:
+    """A session from plain arrays.
+
+    A column is `(values, unit, meaning)`, such as `(times, "s", "stimulus onset")`; columns of trials whose unit is "s"
+    are events that activity can be aligned to.
+
+    Parameters
+    ----------
+    spike_times : sequence, optional
+        Seconds. Of a session clock: for each unit its spike times. Of a trial clock: for each trial, for each unit,
+        its spike times, counted from the trial's zero. None: there is only binned activity.
+    trials : mapping of columns
+        One value a trial. `recorded_from` and `recorded_until` (s) say when the trial's units were recorded; without
+        them they count as recorded at all times (−inf to inf).
+    clock : "session" or "trial"
+        What the times count from.
+    units : mapping of columns, optional
+        One value a unit, such as its region.
+    unit : sequence, optional
+        Names of the units; None: 0, 1, ….
+    events : mapping of columns, optional
+        Things that happen any number of times a trial, such as clicks: columns `time` (s), `trial` (position of the
+        trial, from 0), and `kind`.
+    activity : mapping of DataArrays, optional
+        Binned activity and other arrays whose first dim is `trial`, with `units` and `long_name` in their attributes.
+    attrs : mapping, optional
+        What is known of the session: `session`, `subject`, `region`, `source`, `citation`, `licence`.
+
+    Returns
+    -------
+    DataTree
+        As docs/neural.md says.
+
+    Raises
+    ------
+    ValueError
+        If lengths do not agree, times are not finite, or a column lacks its unit.
+
+    Examples
+    --------
+    >>> trials = {"stimulus_on": ([1.0, 3.0], "s", "stimulus onset"), "went_right": ([1, 0], "1", "choice")}
+    >>> session = from_arrays([[0.9, 1.1, 3.2], []], trials)
+    >>> dict(session["spikes"].sizes), session["units"].sizes["unit"]
+    ({'spike': 3}, 2)
+    """
+    if clock not in CLOCKS:
+        raise refusal("clock", clock, " or ".join(CLOCKS), "times count from one of these", 'clock="session"')
+    trial_table = _trials(trials)
+    n_trials = trial_table.sizes["trial"]
+    groups = {"trials": trial_table}
+    n_units = None
+    if spike_times is not None:
+        groups["spikes"], n_units = _spikes(spike_times, clock, n_trials)
+    if activity:
+        groups["activity"] = _activity(activity, trial_table)
+        n_units = groups["activity"].sizes.get("unit", n_units) if n_units is None else n_units
+    groups["units"] = _table("units", units or {}, "unit", unit, n_units)
+    if events is not None:
+        groups["events"] = _table("events", events, "event")
+    about = {"format": FORMAT, "format_version": FORMAT_VERSION, "clock": clock, **(attrs or {})}
+    session = xr.DataTree.from_dict({name: groups[name] for name in GROUPS if name in groups})
+    session.attrs.update({key: value if np.isscalar(value) else json.dumps(value) for key, value in about.items()})
+    validate(session)
+    return session
+
+
+def validate(session: xr.DataTree) -> None:
+    """Refuse what is not a recorded session.
+
+    Raises
+    ------
+    ValueError
+        It names the group or variable, what it should be, and why.
+    """
+    if not isinstance(session, xr.DataTree) or session.attrs.get("format") != FORMAT:
+        got = type(session).__name__ if not isinstance(session, xr.DataTree) else session.attrs.get("format")
+        fix = "neuro_bpl.neural.read(path), or neuro_bpl.neural.from_arrays(...)"
+        raise refusal("recording", got, f"a DataTree with format {FORMAT!r}", "its groups would not be known", fix)
+    for group, node in session.children.items():
+        if group not in GROUPS:
+            raise refusal("group", group, ", ".join(GROUPS), "only these have a meaning", "another place for it")
+        for name, values in node.data_vars.items():
+            missing = [key for key in ("units", "long_name") if not values.attrs.get(key)]
+            if missing:
+                fix = f'attrs["{missing[0]}"]'
+                raise refusal(f"{group}/{name}", f"no {missing[0]}", missing[0], "a number needs a unit", fix)
+    if "spikes" in session:
+        _check_spikes(session)
+
+
+def spike_times(session: xr.DataTree, unit: int, trial: int | None = None) -> Float[np.ndarray, " spike"]:
+    """Times (s) of one unit's spikes by its position; on a trial clock those of one trial.
+
+    Examples
+    --------
+    >>> spike_times(from_arrays([[0.5], [0.1, 0.2]], {"go": ([0.0], "s", "go")}), unit=1)
+    array([0.1, 0.2])
+    """
+    spikes = session["spikes"].to_dataset()
+    chosen = spikes["unit"].values == unit
+    if trial is not None:
+        chosen &= spikes["trial"].values == trial
+    return spikes["time"].values[chosen]
+
+
+def event_names(session: xr.DataTree) -> tuple[str, ...]:
+    """Columns of trials that are moments: their unit is "s", and they do not say what was recorded."""
+    columns = session["trials"].data_vars.items()
+    return tuple(str(n) for n, v in columns if v.attrs["units"] == "s" and v.dims == ("trial",) and n not in RECORDED)
+
+
+def _trials(trials: Columns) -> xr.Dataset:
+    table = _table("trials", trials, "trial")
+    for name, bound in zip(RECORDED, (-np.inf, np.inf), strict=True):
+        if name not in table:
+            values = np.full(table.sizes["trial"], bound)
+            meaning = "units recorded from here" if bound < 0 else "units recorded until here"
+            table[name] = ("trial", values, {"units": "s", "long_name": meaning})
+    return table
+
+
+def _table(
+    group: str, columns: Columns, dim: str, names: Sequence[Any] | None = None, size: int | None = None
+) -> xr.Dataset:
+    """Columns of one dim, each with unit and meaning."""
+    variables = {}
+    for name, column in columns.items():
+        if not (isinstance(column, tuple) and len(column) == 3 and all(isinstance(text, str) for text in column[1:])):
+            fix = f'{{"{name}": (values, "s", "what it is")}}'
+            raise refusal(f"{group}/{name}", column, "(values, unit, meaning)", "a number needs a unit", fix)
+        values = np.asarray(column[0])
+        if values.ndim != 1 or values.dtype == object:
+            fix = f"one number or text for each {dim}"
+            raise refusal(f"{group}/{name}", column[0], f"one value a {dim}", "a column has one axis", fix)
+        variables[str(name)] = (dim, values, {"units": column[1], "long_name": column[2]})
+    lengths = {name: len(values) for name, (_, values, _) in variables.items()}
+    size = len(names) if size is None and names is not None else size
+    size = next(iter(lengths.values()), 0) if size is None else size
+    wrong = {name: length for name, length in lengths.items() if length != size}
+    if wrong or (names is not None and len(names) != size):
+        got = wrong or {dim: len(names or ())}
+        raise refusal(group, got, f"{size} values each", f"there are {size} of {dim}", "columns of one length")
+    labels = np.arange(size) if names is None else np.asarray(names)
+    if len(set(labels.tolist())) < size:
+        raise refusal(dim, labels.tolist(), "names that differ", "units are found by name", f"{dim}=range({size})")
+    return xr.Dataset(variables, coords={dim: labels})
+
+
+def _spikes(spike_times: Sequence[Any], clock: str, n_trials: int) -> tuple[xr.Dataset, int]:
+    """All spikes as one table, sorted by trial, unit and time; and the number of units."""
+    by_trial = [spike_times] if clock == "session" else list(spike_times)
+    if clock == "trial" and len(by_trial) != n_trials:
+        fix = "spike_times[trial][unit]"
+        raise refusal("spike_times", f"{len(by_trial)} trials", f"{n_trials}", "every trial has its spikes", fix)
+    n_units = {len(units) for units in by_trial}
+    if len(n_units) > 1:
+        fix = "an empty array for a unit without spikes"
+        raise refusal("spike_times", f"{sorted(n_units)} units", "as many in each trial", "units are counted", fix)
+    trains = [np.sort(np.asarray(train, float).reshape(-1)) for units in by_trial for train in units]
+    lengths = [len(train) for train in trains]
+    count = n_units.pop() if n_units else 0
+    times = np.concatenate(trains) if trains else np.zeros(0)
+    train = np.repeat(np.arange(len(trains)), lengths)
+    columns: dict[str, Column] = {
+        "time": (times, "s", f"spike time on the {clock} clock"),
+        "unit": ((train % max(count, 1)).astype(np.int32), "1", "position of the unit"),
+    }
+    if clock == "trial":
+        columns["trial"] = ((train // max(count, 1)).astype(np.int32), "1", "position of the trial")
+    return _table("spikes", columns, "spike"), count
+
+
+def _activity(activity: Mapping[str, xr.DataArray], trials: xr.Dataset) -> xr.Dataset:
+    for name, values in activity.items():
+        if values.dims[:1] != ("trial",) or values.sizes["trial"] != trials.sizes["trial"]:
+            allowed = f"trial first, {trials.sizes['trial']} of them"
+            raise refusal(f"activity/{name}", dict(values.sizes), allowed, "it belongs to trials", "transpose it")
+    labelled = {name: values.assign_coords(trial=trials["trial"]) for name, values in activity.items()}
+    return xr.Dataset(labelled)
+
+
+def _check_spikes(session: xr.DataTree) -> None:
+    spikes = session["spikes"].to_dataset()
+    times, unit = spikes["time"].values, spikes["unit"].values
+    if not np.isfinite(times).all():
+        got = f"{int((~np.isfinite(times)).sum())} times that are not finite"
+        raise refusal("spikes/time", got, "finite seconds", "a spike has a time", "spike times without them")
+    _check_positions("unit", unit, session["units"].sizes["unit"])
+    if session.attrs["clock"] == "trial":
+        _check_positions("trial", spikes["trial"].values, session["trials"].sizes["trial"])
+
+
+def _check_positions(name: str, positions: Int[np.ndarray, " spike"], size: int) -> None:
+    if positions.size and not 0 <= positions.min() <= positions.max() < size:
+        got = (int(positions.min()), int(positions.max()))
+        raise refusal(f"spikes/{name}", got, f"positions 0 to {size - 1}", f"there are {size}", "positions from 0")

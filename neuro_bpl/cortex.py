@@ -3,7 +3,7 @@
 uₜ = W_in xₜ + W_rec hₜ₋₁ + b,    aₜ = activate(uₜ),    sₜ = combine(sₜ₋₁, aₜ)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, Key
 
 from neuro_bpl.cells import Cortex, Gates, State
 from neuro_bpl.synapses import affine, outer, uniform
+
+Pull = Callable[[State], tuple[State, Gates]]
 
 
 class CorticalWeights(NamedTuple):
@@ -128,6 +130,27 @@ def run(cortex: Cortex, weights: CorticalWeights, inputs: Float[Array, "time inp
     return Trajectory(*jax.lax.scan(advance, s_0, drives)[1])
 
 
+def element_pull(cortex: Cortex, s_tm1: State, a_t: Float[Array, "drives *batch"]) -> Pull:
+    """The linear map c ↦ (c ∂sₜ/∂sₜ₋₁|_u, c ∂sₜ/∂uₜ) of one step.
+
+    It is a pytree of the slopes it needs. A reverse sweep that has those of all steps beforehand computes no
+    transcendental function between its products, and each of them once.
+    """
+    gates = split(cortex, a_t)
+    pull = jax.vjp(cortex.combine, s_tm1, gates)[1]
+    return jax.tree_util.Partial(_pull_elements, pull, cortex.slopes(gates))
+
+
+def _pull_elements(pull: Callable[[State], tuple[State, Gates]], slopes: Gates, credit_t: State) -> tuple[State, Gates]:
+    direct, on_gates = pull(tuple(jnp.broadcast_to(c, slopes[0].shape) for c in credit_t))
+    return direct, tuple(c * slope for c, slope in zip(on_gates, slopes, strict=True))
+
+
+def element_pulls(cortex: Cortex, trajectory: Trajectory) -> Pull:
+    """`element_pull` of every step of a trial, for a scan to go through."""
+    return jax.vmap(lambda s_tm1, a_t: element_pull(cortex, s_tm1, a_t))(trajectory.s_tm1, trajectory.a_t)
+
+
 def pull_gates(
     cortex: Cortex, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
 ) -> tuple[State, Gates]:
@@ -135,25 +158,25 @@ def pull_gates(
 
     The first one is c D with D the Jacobian carried by the cell itself (docs/theory.md, section on traces).
     """
-    gates = split(cortex, a_t)
-    credit_t = tuple(jnp.broadcast_to(c, s.shape) for c, s in zip(credit_t, s_tm1, strict=True))
-    direct, on_gates = jax.vjp(cortex.combine, s_tm1, gates)[1](credit_t)
-    drives = tuple(c * slope for c, slope in zip(on_gates, cortex.slopes(gates), strict=True))
-    return direct, drives
+    return element_pull(cortex, s_tm1, a_t)(credit_t)
 
 
 def pull_recurrent(cortex: Cortex, weights: CorticalWeights, drives: Gates) -> Float[Array, "units *batch"]:
-    """Pull a cotangent of the drives back through W_rec to the rates: Σ W_recᵀ c over the gates that read them."""
-    first, *others = (jnp.tensordot(w.T, drives[k], 1) for k, w in recurrent_blocks(cortex, weights).items())
-    return sum(others, start=first)
+    """Pull a cotangent of the drives back through W_rec to the rates: W_recᵀ c of the gates that read them."""
+    return jnp.tensordot(weights.w_rec.T, jnp.concatenate([drives[k] for k in cortex.recurrent_gates]), 1)
+
+
+def pull_through(cortex: Cortex, weights: CorticalWeights, pull: Pull, credit_t: State) -> State:
+    """c Jₜ, from what the cell does with a cotangent: `pull_state`."""
+    (on_rates, *others), drives = pull(credit_t)
+    return (on_rates + pull_recurrent(cortex, weights, drives), *others)
 
 
 def pull_state(
     cortex: Cortex, weights: CorticalWeights, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
 ) -> State:
     """c Jₜ: pull a cotangent of sₜ back to sₜ₋₁, through the cell and through W_rec."""
-    (on_rates, *others), drives = pull_gates(cortex, s_tm1, a_t, credit_t)
-    return (on_rates + pull_recurrent(cortex, weights, drives), *others)
+    return pull_through(cortex, weights, element_pull(cortex, s_tm1, a_t), credit_t)
 
 
 def recurrent_blocks(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, "units units"]]:

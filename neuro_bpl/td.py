@@ -42,11 +42,11 @@ def future(circuit: Circuit, weights: Weights, episode: Episode, mix: Mix) -> St
     cortex = circuit.cortex
 
     def sweep(G_t: State, at_t: tuple) -> tuple[State, State]:
-        s_tm1, a_t, error_t, prediction_t, left_t = at_t
+        pull, error_t, prediction_t, left_t = at_t
         v_t = add_error(error_t, mix(prediction_t, G_t, left_t))
-        return cortical.pull_state(cortex, weights.cortex, s_tm1, a_t, v_t), G_t
+        return cortical.pull_through(cortex, weights.cortex, pull, v_t), G_t
 
     path = episode.trajectory
-    steps = (path.s_tm1, path.a_t, episode.errors, episode.predictions, episode.steps_left)
+    steps = (cortical.element_pulls(cortex, path), episode.errors, episode.predictions, episode.steps_left)
     G_T = jax.tree.map(lambda s: jnp.zeros_like(s[0]), path.s_t)
     return jax.lax.scan(sweep, G_T, steps, reverse=True)[1]

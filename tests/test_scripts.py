@@ -1,6 +1,8 @@
 """Scripts: models, analyses and benchmarks run from the command line, and refuse what is not possible with status 2."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import runpy
@@ -70,21 +72,19 @@ def same_session(monkeypatch):
 
 @pytest.fixture(scope="module")
 def help_texts():
-    """Help of every script, asked for at the same time."""
-    environment = {**os.environ, "COLUMNS": "200", "PYTHONWARNINGS": WARNINGS, "PYTHONIOENCODING": "utf-8"}
-    asked = {
-        script: subprocess.Popen(
-            [sys.executable, script, "--help"],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        for script in SCRIPTS
-    }
-    return {script: (*process.communicate(timeout=600), process.returncode) for script, process in asked.items()}
+    """Help of every script, what it wrote to stderr, and its status."""
+
+    def asked(script):
+        out, err = io.StringIO(), io.StringIO()
+        patch.setattr(sys, "argv", [script, "--help"])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        return out.getvalue(), err.getvalue(), end.value.code or 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setenv("COLUMNS", "200")
+        yield {script: asked(script) for script in SCRIPTS}
 
 
 @pytest.fixture

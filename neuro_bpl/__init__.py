@@ -104,7 +104,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`neuro_bpl.brian` when it is first used: importing Brian2 takes over a second."""
-    if name == "brian":
-        return importlib.import_module("neuro_bpl.brian")
+    """`neuro_bpl.brian` and `neuro_bpl.neural` when they are first used: what they need takes seconds to import."""
+    if name in ("brian", "neural"):
+        return importlib.import_module(f"neuro_bpl.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,6 +33,7 @@ OF_OTHER_RUNS = tuple(  # see the tests of these scripts
         "paper_table",
         "discrete_vs_continuous",
         "spiking_learning",
+        "clicks_recordings",
     )
 )
 # Brian2 calls pyparsing by names that pyparsing 3.3 has renamed; the environment knows modules, and no messages.

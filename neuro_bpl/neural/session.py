@@ -64,7 +64,7 @@ def from_arrays(
     Returns
     -------
     DataTree
-        As docs/neural.md says.
+        As docs/neural_reading.md says.
 
     Raises
     ------

@@ -1,18 +1,10 @@
 """Download of MNIST's files from public mirrors; what does not have the known content is never put in place."""
 
-import hashlib
 import os
-import shutil
-import tempfile
-import warnings
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pooch
-
+from neuro_bpl.downloading import check_sha256, download, expect_content
 from neuro_bpl.parameters import refusal
 from neuro_bpl.tasks.idx import content
 from neuro_bpl.tasks.mnist import find
@@ -26,7 +18,6 @@ CHECKSUMS = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-TIMEOUT = 30  # seconds without an answer
 
 
 def fetch_mnist(
@@ -82,66 +73,23 @@ def _is_there(folder: Path, name: str, checksum: str) -> bool:
     path = find(folder, name)
     if path is None:
         return False
-    try:
-        _check(path, checksum)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise refusal(
-            "file",
-            str(path),
-            f"content with SHA-256 {checksum}",
-            f"{error}; nothing that is there is written over",
-            f"mv {path} {path}.old, or go without --download to read other digits than MNIST's",
-        ) from error
+    fix = f"mv {path} {path}.old, or go without --download to read other digits than MNIST's"
+    expect_content(path, lambda file: _check(file, checksum), f"content with SHA-256 {checksum}", fix)
     return True
 
 
 def _fetch(folder: Path, name: str, checksum: str, mirrors: Sequence[str]) -> str:
     """Put one file into place, and return the mirror that gave it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for place, mirror in enumerate(mirrors, 1):
-        try:
-            _fetch_from(mirror, folder, name, checksum)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            failures.append(f"{mirror}: {error}")
-            if place < len(mirrors):
-                message = f"{name}.gz did not come from {failures[-1]}. Asking {mirrors[place]} instead."
-                warnings.warn(message, RuntimeWarning, stacklevel=3)
-        else:
-            return mirror
-    tried = "".join(f"\n    {failure}" for failure in failures)
-    raise OSError(
-        f"{name}.gz could not be fetched.\n  Allowed: a gzip file whose content has SHA-256 {checksum}.\n"
-        f"  Why:{tried}\n  Type: the same again once this machine is connected, or put the four files of {mirrors[0]} "
-        f"into {folder} by hand, or name a mirror of your own with {MIRROR_VARIABLE}."
+    by_address = {f"{mirror.removesuffix('/')}/{name}.gz": mirror for mirror in mirrors}
+    fix = (
+        f"the same again once this machine is connected, or put the four files of {mirrors[0]} "
+        f"into {folder} by hand, or name a mirror of your own with {MIRROR_VARIABLE}"
     )
-
-
-def _fetch_from(mirror: str, folder: Path, name: str, checksum: str) -> None:
-    # What is on its way lies in a folder of its own, on the same disk, where it is never taken for a file of MNIST.
-    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as incoming:
-        source = pooch.create(incoming, mirror, registry={f"{name}.gz": None})
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
-        source.fetch(f"{name}.gz", processor=Placed(folder, checksum), downloader=downloader)
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A processor of pooch: move what was fetched into a folder if its content is right."""
-
-    folder: Path
-    checksum: str
-
-    def __call__(self, fetched: str, action: str, source: Any) -> str:
-        """Where it lies afterwards."""
-        _check(Path(fetched), self.checksum)
-        # A copy may be read by whom the user lets read new files; what pooch fetches, by the user alone.
-        whole = shutil.copyfile(fetched, f"{fetched}.whole")
-        return str(Path(whole).rename(self.folder / Path(fetched).name))
+    allowed = f"a gzip file whose content has SHA-256 {checksum}"
+    path = folder / f"{name}.gz"
+    return by_address[download(path, list(by_address), lambda file: _check(file, checksum), allowed, fix)]
 
 
 def _check(path: Path, checksum: str) -> None:
     """Refuse a file that has another content than the one known, or none (`ValueError`, and errors of gzip)."""
-    got = hashlib.sha256(content(path)).hexdigest()
-    if got != checksum:
-        raise ValueError(f"its content has SHA-256 {got}")
+    check_sha256(content(path), checksum)

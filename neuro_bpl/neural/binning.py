@@ -1,0 +1,133 @@
+"""Spike counts in bins of time, and rates."""
+
+import numpy as np
+import xarray as xr
+
+from neuro_bpl.parameters import refusal
+
+EVEN = 1e-6  # part of a bin by which bins may differ
+
+
+def bin(aligned: xr.Dataset, width: float) -> xr.DataArray:
+    """n(trial, time, unit), the number of spikes with from + kΔ ≤ t < from + (k + 1)Δ; time is the middle of the bin.
+
+    Parameters
+    ----------
+    aligned : Dataset
+        As `align` gives it.
+    width : float
+        Δ, seconds; the window is a whole number of them.
+
+    Returns
+    -------
+    DataArray
+        Counts (trial, time, unit) with the columns of trials and units as coordinates; `time` in seconds from the
+        event. Trials whose window is not covered are NaN, and `attrs["trials_not_covered"]` says how many.
+
+    Raises
+    ------
+    ValueError
+        If the window is not a whole number of bins.
+
+    Examples
+    --------
+    >>> from neuro_bpl.neural import from_arrays
+    >>> from neuro_bpl.neural.alignment import align
+    >>> session = from_arrays([[0.9, 1.1, 3.2]], {"go": ([1.0, 3.0], "s", "go cue")})
+    >>> bin(align(session, "go", (-0.5, 0.5)), 0.5).values[..., 0]
+    array([[1., 1.],
+           [0., 1.]])
+    """
+    edges = _edges(aligned, width)
+    covered = aligned["covered"].values
+    sizes = (aligned.sizes["trial"], len(edges) - 1, aligned.sizes["unit"])
+    place = np.searchsorted(edges, aligned["spike_time"].values, side="right") - 1
+    flat = np.ravel_multi_index((aligned["spike_trial"].values, place, aligned["spike_unit"].values), sizes)
+    # Weights make it count in floating point at once, where NaN can be; not so where there is nothing to count.
+    counts = np.bincount(flat, np.ones(len(flat)), int(np.prod(sizes))).reshape(sizes).astype(float, copy=False)
+    counts[~covered] = np.nan
+    event = aligned.attrs["event"]
+    about = {"units": "s", "long_name": f"time from {event}", "bin_width": float(width)}
+    coordinates = {name: values.variable for name, values in aligned.coords.items()}
+    coordinates["time"] = xr.Variable("time", (edges[:-1] + edges[1:]) / 2, about)
+    attrs = {"units": "1", "long_name": "spike count", "trials_not_covered": int((~covered).sum())}
+    return xr.DataArray(counts, coordinates, ("trial", "time", "unit"), attrs={**aligned.attrs, **attrs})
+
+
+def rate(counts: xr.DataArray) -> xr.DataArray:
+    """r = n/Δ, in Hz.
+
+    Raises
+    ------
+    ValueError
+        If the counts do not say how wide their bins are.
+
+    Examples
+    --------
+    >>> from neuro_bpl.neural import from_arrays
+    >>> from neuro_bpl.neural.alignment import align
+    >>> session = from_arrays([[0.9, 1.1, 3.2]], {"go": ([1.0, 3.0], "s", "go cue")})
+    >>> rate(bin(align(session, "go", (-0.5, 0.5)), 0.5)).values[..., 0]
+    array([[2., 2.],
+           [0., 2.]])
+    """
+    width = counts["time"].attrs.get("bin_width") if "time" in counts.coords else None
+    if width is None:
+        why = "a rate is a count by the width of its bin"
+        raise refusal("counts", "no bin_width", 'counts with time.attrs["bin_width"]', why, "rate(bin(aligned, 0.05))")
+    return (counts / width).assign_attrs({**counts.attrs, "units": "Hz", "long_name": "firing rate"})
+
+
+def smooth(rates: xr.DataArray, sd: float) -> xr.DataArray:
+    """Σ_s r(s) exp(−(t − s)²/2σ²) along time, normalised; beyond its ends the rate is its own mirror image.
+
+    The mean over time stays what it is. NaN trials stay NaN.
+
+    Parameters
+    ----------
+    rates : DataArray
+        With evenly spaced `time` (s), and any other dims.
+    sd : float
+        σ, seconds; above 0.
+
+    Raises
+    ------
+    ValueError
+        If `sd` is not above 0, or the bins are not evenly spaced.
+
+    Examples
+    --------
+    >>> pulse = xr.DataArray([0.0, 0.0, 1.0, 0.0, 0.0], {"time": [0.0, 0.1, 0.2, 0.3, 0.4]})
+    >>> smooth(pulse, 0.05).values.round(2)
+    array([0.  , 0.11, 0.79, 0.11, 0.  ])
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    if not (np.isfinite(sd) and sd > 0):
+        raise refusal("sd", sd, "a finite number of seconds above 0", "it is the width of the Gaussian", "sd=0.05")
+    smoothed = gaussian_filter1d(rates.values.astype(float), sd / _spacing(rates), rates.get_axis_num("time"))
+    return rates.copy(data=smoothed)
+
+
+def _edges(aligned: xr.Dataset, width: float) -> np.ndarray:
+    if not {"window_from", "window_until", "event"} <= set(aligned.attrs):
+        why = "bins fill the window that its attributes tell"
+        raise refusal("aligned", type(aligned).__name__, "what align gives", why, 'align(session, "go", (-0.5, 1.0))')
+    start, end = aligned.attrs["window_from"], aligned.attrs["window_until"]
+    if not (np.isfinite(width) and width > 0):
+        raise refusal("width", width, "a finite number of seconds above 0", "it is the width of a bin", "width=0.05")
+    count = round((end - start) / width)
+    if count < 1 or abs((end - start) / width - count) > EVEN * max(count, 1):
+        allowed = f"a whole part of the window, {end - start:g} s"
+        fix = f"width={(end - start) / max(count, 1):g}"
+        raise refusal("width", width, allowed, "bins fill the window without a rest", fix)
+    return np.linspace(start, end, count + 1)
+
+
+def _spacing(rates: xr.DataArray) -> float:
+    """Seconds from one bin to the next."""
+    steps = np.diff(rates["time"].values) if "time" in rates.coords else np.zeros(0)
+    if not len(steps) or steps.min() <= 0 or np.ptp(steps) > EVEN * steps.mean():
+        why = "the Gaussian's width is told in seconds"
+        raise refusal("time", steps.tolist(), "an evenly spaced coordinate in seconds", why, "bin(aligned, 0.05)")
+    return float(steps.mean())

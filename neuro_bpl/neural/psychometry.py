@@ -1,0 +1,141 @@
+"""How choices follow the evidence: fractions with their intervals, and a logistic curve with lapses."""
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float
+
+from neuro_bpl.parameters import refusal
+
+PARAMETERS = ("bias", "sensitivity", "lapse_left", "lapse_right")
+START = (0.02, 0.1)  # lapses from which the fit sets out
+MOST_LAPSES = 0.5
+
+
+def psychometric(
+    trials: xr.Dataset | xr.DataTree, evidence: str = "evidence", choice: str = "went_right", n_bins: int = 9
+) -> xr.Dataset:
+    """P(right | x) = ℓ_right + (1 − ℓ_left − ℓ_right) / (1 + exp(−(β₀ + β₁ x))), of highest likelihood.
+
+    Parameters
+    ----------
+    trials : Dataset or DataTree
+        A recorded session, or columns of trials (of several sessions).
+    evidence, choice : str
+        Columns: x, and 1 for right or 0 for left. Trials without one of them (NaN) are left out and counted.
+    n_bins : int
+        Bins of evidence, at most, with about as many trials each; trials of the same evidence share a bin.
+
+    Returns
+    -------
+    Dataset
+        `bias` β₀ (logits), `sensitivity` β₁ (logits per unit of evidence), `lapse_left` ℓ_left: the part of trials with
+        overwhelming evidence for the right that go left all the same, and `lapse_right`, both 0 to .5;
+        `log_likelihood` (nats). For each `bin`: `mean_evidence`, `n_trials`, `fraction_right`, and Wilson's 95 %
+        interval `low` to `high`.
+
+    Raises
+    ------
+    ValueError
+        If there are no such columns, only one choice or only one value of evidence, or the fit does not converge.
+
+    References
+    ----------
+    Wichmann, F. A. & Hill, N. J. (2001). The psychometric function: I. Fitting, sampling, and goodness of fit.
+    Perception & Psychophysics 63, 1293–1313.
+
+    Examples
+    --------
+    >>> x = np.repeat([-4.0, -1.0, 1.0, 4.0], 25)
+    >>> right = np.arange(100) % 25 < np.repeat([1, 8, 17, 24], 25)
+    >>> trials = xr.Dataset({"evidence": ("trial", x), "went_right": ("trial", right)})
+    >>> float(psychometric(trials, n_bins=4)["sensitivity"].round(1))
+    0.8
+    """
+    table = trials["trials"].to_dataset() if isinstance(trials, xr.DataTree) else trials
+    x, right, n_left_out = _columns(table, evidence, choice)
+    fitted = dict(zip((*PARAMETERS, "log_likelihood"), fit(x, right), strict=True))
+    units = ("logit", "logit per unit of evidence", "1", "1", "nat")
+    scalars = {n: ((), v, {"units": u, "long_name": n}) for (n, v), u in zip(fitted.items(), units, strict=True)}
+    return xr.Dataset(scalars, attrs={"trials_left_out": n_left_out}).merge(fractions(x, right, n_bins))
+
+
+def curve(fitted: xr.Dataset, evidence: Float[np.ndarray, " value"]) -> Float[np.ndarray, " value"]:
+    """P(right) of a fit at given evidence.
+
+    Examples
+    --------
+    >>> fitted = xr.Dataset({"bias": 0.0, "sensitivity": 1.0, "lapse_left": 0.0, "lapse_right": 0.2})
+    >>> curve(fitted, np.array([0.0]))
+    array([0.6])
+    """
+    return _probability(np.array([float(fitted[name]) for name in PARAMETERS]), evidence)
+
+
+def fit(x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"]) -> tuple[float, ...]:
+    """β₀, β₁, ℓ_left, ℓ_right of highest likelihood, and the log-likelihood; best of several starts."""
+    from scipy.optimize import minimize
+
+    scale = np.abs(x).max()
+    bounds = [(None, None), (None, None), (0, MOST_LAPSES), (0, MOST_LAPSES)]
+    slope = np.sign(np.cov(x, right)[0, 1])
+
+    def loss(parameters: np.ndarray) -> float:
+        probability = np.clip(_probability(parameters, x / scale), 1e-12, 1 - 1e-12)
+        return -float(np.log(np.where(right, probability, 1 - probability)).sum())
+
+    starts = [(0.0, slope * steep, lapse, lapse) for steep in (1.0, 5.0) for lapse in START]
+    found = min((minimize(loss, s, method="L-BFGS-B", bounds=bounds) for s in starts), key=lambda one: one.fun)
+    if not found.success:
+        raise refusal("fit", found.message, "one that converges", "its numbers mean nothing otherwise", "more trials")
+    bias, sensitivity, left, other = found.x
+    return float(bias), float(sensitivity / scale), float(left), float(other), -float(found.fun)
+
+
+def fractions(x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"], n_bins: int) -> xr.Dataset:
+    """Part of the trials of each bin of evidence that go right, with Wilson's 95 % interval."""
+    from scipy.stats import binomtest
+
+    if n_bins < 1:
+        raise refusal("n_bins", n_bins, "a whole number, at least 1", "trials are put into so many bins", "n_bins=9")
+    # Each bin ends with an evidence that occurs, so that trials of the same evidence share a bin.
+    ends = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)[1:-1], method="inverted_cdf"))
+    place = np.searchsorted(ends, x)
+    rows = []
+    for number in np.unique(place):
+        inside = place == number
+        test = binomtest(int(right[inside].sum()), int(inside.sum()))
+        low, high = test.proportion_ci(0.95, "wilson")
+        rows.append((x[inside].mean(), inside.sum(), test.statistic, low, high))
+    meaning = {
+        "mean_evidence": "mean evidence of the bin",
+        "n_trials": "trials",
+        "fraction_right": "part that went right",
+        "low": "lower end of its 95 % interval",
+        "high": "upper end of its 95 % interval",
+    }
+    columns = zip(meaning.items(), zip(*rows, strict=True), strict=True)
+    return xr.Dataset({n: ("bin", np.asarray(v), {"units": "1", "long_name": text}) for (n, text), v in columns})
+
+
+def _probability(parameters: np.ndarray, x: Float[np.ndarray, " trial"]) -> Float[np.ndarray, " trial"]:
+    from scipy.special import expit
+
+    bias, sensitivity, left, right = parameters
+    return right + (1 - left - right) * expit(bias + sensitivity * x)
+
+
+def _columns(table: xr.Dataset, evidence: str, choice: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Evidence and choice of the trials that have both, and how many have not."""
+    for name in (evidence, choice):
+        if name not in table:
+            has = ", ".join(map(str, table.data_vars)) or "none"
+            raise refusal(
+                "column", name, has, "trials have these", f'psychometric(trials, evidence="…", choice="{choice}")'
+            )
+    x, side = table[evidence].values.astype(float), table[choice].values.astype(float)
+    there = np.isfinite(x) & np.isfinite(side)
+    x, side = x[there], side[there]
+    if len(np.unique(x)) < 2 or set(np.unique(side)) != {0.0, 1.0}:
+        got = f"{len(np.unique(x))} values of {evidence}, {choice} in {np.unique(side).tolist()}"
+        raise refusal("trials", got, "at least two values, and choices 0 and 1", "a curve is fitted", "more trials")
+    return x, side == 1, int((~there).sum())

@@ -34,6 +34,8 @@ OF_OTHER_RUNS = tuple(  # see the tests of these scripts
         "discrete_vs_continuous",
         "spiking_learning",
         "clicks_recordings",
+        "bci_relearning",
+        "granule_fan_in",
     )
 )
 # Brian2 calls pyparsing by names that pyparsing 3.3 has renamed; the environment knows modules, and no messages.

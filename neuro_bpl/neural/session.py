@@ -16,7 +16,7 @@ from neuro_bpl.parameters import refusal
 
 FORMAT, FORMAT_VERSION = "neuro_bpl recording", 1
 CLOCKS = ("session", "trial")
-GROUPS = ("units", "trials", "spikes", "events", "activity")
+GROUPS = ("units", "trials", "spikes", "events", "activity", "decoders")
 RECORDED = ("recorded_from", "recorded_until")
 
 Column = tuple[Any, str, str]

@@ -1,6 +1,7 @@
 """Tasks: pure functions of random keys to trials."""
 
 from neuro_bpl.tasks.addition import Add
+from neuro_bpl.tasks.center_out import CenterOut
 from neuro_bpl.tasks.copy_repeat import CopyRepeat
 from neuro_bpl.tasks.images import SequentialImages
 from neuro_bpl.tasks.mimic import Mimic
@@ -10,4 +11,14 @@ from neuro_bpl.tasks.target_reaching import TargetReaching
 
 SequentialDigits = SequentialImages  # the same, by the name of what it reads by default
 
-__all__ = ["Add", "CopyRepeat", "Mimic", "SequentialDigits", "SequentialImages", "Stream", "TargetReaching", "Task"]
+__all__ = [
+    "Add",
+    "CenterOut",
+    "CopyRepeat",
+    "Mimic",
+    "SequentialDigits",
+    "SequentialImages",
+    "Stream",
+    "TargetReaching",
+    "Task",
+]

@@ -1,0 +1,110 @@
+"""Does it matter for a predicted gradient how granule cells are wired: as measured, rewired at random, with few fibres?
+
+Reads a run of models/granule_wiring.py.  Draws the cosine of ĝ with G and the dimension of granule cell activity (the
+participation ratio of its covariance over cues and steps) by wiring, and prints a Markdown table with 95 % intervals
+over seeds, and the differences of every wiring from the measured one, paired by seed: the cortex, its task and the
+number of synapses of each cell and fibre are the same for "measured" and "rewired", and only who shares with whom
+differs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import neuro_bpl as nb
+from neuro_bpl import cli, figures
+from neuro_bpl.parameters import field, refusal
+
+COMMAND = "python models/granule_wiring.py --sweep wiring=measured,rewired,4"
+MEASURED, REWIRED = "measured", "rewired"
+NAMES = {"cosine": "cosine of ĝ with G", "dimension": "dimension of granule activity"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What to read and where to draw."""
+
+    run: str = field("data/runs/granule_wiring", "run to read")
+    output: str = field("data/figures/granule_fan_in", "figure, without suffix; an older one there is replaced")
+
+
+def participation_ratio(rates: xr.DataArray) -> xr.DataArray:
+    """(Σ λ)² / Σ λ² of the eigenvalues λ of the covariance over trials and steps (Litwin-Kumar et al. 2017).
+
+    Without eigenvalues: Σ λ = trace Σ and Σ λ² = ‖Σ‖². NaN where nothing varies.
+    """
+    centred = (rates - rates.mean(("trial", "time"))).stack(sample=("trial", "time"))
+    gram = xr.dot(centred, centred.rename(sample="other").drop_vars(["trial", "time", "other"]), dim="granule")
+    total = (centred**2).sum(("sample", "granule"))
+    return total**2 / (gram**2).sum(("sample", "other"))
+
+
+def outcomes(run: xr.DataTree) -> xr.Dataset:
+    """Cosine of ĝ with G and dimension at the end, by wiring and seed."""
+    cosine = run["gradients"]["gradient_alignment"] if "gradients" in run else xr.DataArray()
+    if set(cosine.dims) != {"wiring", "seed", "update", "time"} or MEASURED not in cosine.wiring.values:
+        why = "wirings are compared with the measured one"
+        raise refusal("run", cosine.dims, "a run swept over wiring alone, with measured", why, COMMAND)
+    if cosine.sizes["seed"] < 2:
+        raise refusal("run", "one seed", "at least two", "intervals are over seeds", f"{COMMAND} --seeds 10")
+    rates = run["activity"]["granule_rates"].isel(snapshot=-1, drop=True)
+    found = {"cosine": cosine.isel(update=-1, drop=True).mean("time"), "dimension": participation_ratio(rates)}
+    return xr.Dataset(found)
+
+
+def report(found: xr.Dataset) -> None:
+    """Print the table, and the differences from the measured wiring."""
+    heads = " | ".join(f"{name}, 95 % interval" for name in NAMES.values())
+    print(f"| wiring | {heads} | less the measured one ({found.sizes['seed']} seeds) |")
+    print("|---|---|---|---|")
+    for wiring in found.wiring.values:
+        own = [_shown(found[name].sel(wiring=wiring).values, "") for name in NAMES]
+        gap = found.sel(wiring=wiring) - found.sel(wiring=MEASURED)
+        apart = "; ".join(_shown(gap[name].values, "+") for name in NAMES) if wiring != MEASURED else "–"
+        print(f"| {wiring} | {' | '.join(own)} | {apart} |")
+
+
+def _shown(values: np.ndarray, sign: str) -> str:
+    mean, low, high = figures.interval95(values)
+    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def draw_by_wiring(axes: Axes, values: xr.DataArray) -> None:
+    """A line a seed, for pairs, and the mean with its 95 % interval."""
+    places = np.arange(values.sizes["wiring"])
+    for seed in values.seed.values:
+        axes.plot(places, values.sel(seed=seed), color="0.8", linewidth=0.5, zorder=1)
+    for place, wiring in zip(places, values.wiring.values, strict=True):
+        mean, low, high = figures.interval95(values.sel(wiring=wiring).values)
+        known = wiring in (MEASURED, REWIRED)
+        colour, marker = ("#D55E00", "s") if known else ("#0072B2", "o")
+        axes.errorbar(place, mean, [[mean - low], [high - mean]], fmt=marker, color=colour, markersize=5, capsize=3)
+    axes.set_xticks(places, values.wiring.values, rotation=40, ha="right")
+    axes.set(xlabel="wiring, or fibres a cell reads", xlim=(-0.5, len(places) - 0.5))
+    axes.set_ylim(bottom=min(0, float(values.min())))
+
+
+@figures.styled
+def draw(found: xr.Dataset) -> Figure:
+    """Alignment and dimension by wiring."""
+    figure, panels = figures.panels(6.6, 2.7, 2)
+    for axes, (name, words) in zip(panels, NAMES.items(), strict=True):
+        draw_by_wiring(axes, found[name].transpose("wiring", "seed"))
+        axes.set(ylabel=words)
+    panels[0].set_title("Seeds, mean, 95 % interval")
+    return figure
+
+
+def analyse(p: Parameters) -> None:
+    """Load, compute, draw."""
+    found = outcomes(nb.open_run(p.run))
+    report(found)
+    for path in figures.save(draw(found), p.output):
+        print(f"figure: {path}")
+
+
+if __name__ == "__main__":
+    cli.main(Parameters, __doc__, analyse)

@@ -217,6 +217,6 @@ def flatten(instance: Any, prefix: str = "") -> dict[str, tuple[Any, Mapping[str
             leaves.update(flatten(value, f"{name}."))
         elif isinstance(value, (str, int, float, bool)):
             leaves[name] = (value, spec.metadata)
-        elif isinstance(value, tuple) and all(isinstance(part, (str, int)) for part in value):
+        elif isinstance(value, tuple) and all(isinstance(part, (str, int, float)) for part in value):
             leaves[name] = (", ".join(map(str, value)), spec.metadata)
     return leaves

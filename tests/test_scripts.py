@@ -36,6 +36,7 @@ OF_OTHER_RUNS = tuple(  # see the tests of these scripts
         "clicks_recordings",
         "bci_relearning",
         "granule_fan_in",
+        "climbing_fibre_readout",
     )
 )
 # Brian2 calls pyparsing by names that pyparsing 3.3 has renamed; the environment knows modules, and no messages.

@@ -16,7 +16,7 @@ from neuro_bpl.parameters import refusal
 
 FORMAT, FORMAT_VERSION = "neuro_bpl recording", 1
 CLOCKS = ("session", "trial")
-GROUPS = ("units", "trials", "spikes", "events", "activity", "decoders")
+GROUPS = ("units", "trials", "spikes", "events", "activity", "behaviour", "decoders")
 RECORDED = ("recorded_from", "recorded_until")
 
 Column = tuple[Any, str, str]
@@ -32,6 +32,7 @@ def from_arrays(
     unit: Sequence[Any] | None = None,
     events: Columns | None = None,
     activity: Mapping[str, xr.DataArray] | None = None,
+    behaviour: Mapping[str, xr.DataArray] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
     """A session from plain arrays.
@@ -58,6 +59,8 @@ def from_arrays(
         trial, from 0), and `kind`.
     activity : mapping of DataArrays, optional
         Binned activity and other arrays whose first dim is `trial`, with `units` and `long_name` in their attributes.
+    behaviour : mapping of DataArrays, optional
+        What was measured beside the units: arrays whose first dim is a time of their own (s), such as `wheel_time`.
     attrs : mapping, optional
         What is known of the session: `session`, `subject`, `region`, `source`, `citation`, `licence`.
 
@@ -89,6 +92,8 @@ def from_arrays(
     if activity:
         groups["activity"] = _activity(activity, trial_table)
         n_units = groups["activity"].sizes.get("unit", n_units) if n_units is None else n_units
+    if behaviour:
+        groups["behaviour"] = _behaviour(behaviour)
     groups["units"] = _table("units", units or {}, "unit", unit, n_units)
     if events is not None:
         groups["events"] = _table("events", events, "event")
@@ -212,6 +217,17 @@ def _activity(activity: Mapping[str, xr.DataArray], trials: xr.Dataset) -> xr.Da
             raise refusal(f"activity/{name}", dict(values.sizes), allowed, "it belongs to trials", "transpose it")
     labelled = {name: values.assign_coords(trial=trials["trial"]) for name, values in activity.items()}
     return xr.Dataset(labelled)
+
+
+def _behaviour(behaviour: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    for name, values in behaviour.items():
+        time = str(values.dims[0]) if values.dims else ""
+        if time in ("", "trial", "unit") or time not in values.coords or values[time].attrs.get("units") != "s":
+            allowed = 'a first dim with a coordinate in seconds (units "s")'
+            fix = f'coords {{"{name}_time": ("{name}_time", times, {{"units": "s"}})}}'
+            raise refusal(f"behaviour/{name}", values.dims, allowed, "it is measured at times of its own", fix)
+    named = [values.rename(name) for name, values in behaviour.items()]
+    return xr.merge(named, join="exact", compat="identical").drop_attrs(deep=False)
 
 
 def _check_spikes(session: xr.DataTree) -> None:

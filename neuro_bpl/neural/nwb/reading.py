@@ -1,0 +1,231 @@
+"""Reading NWB: a file as a recorded session, and one that a run was written to as the arrays of that run."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from neuro_bpl.neural.nwb import about, layout, series, tables
+from neuro_bpl.neural.nwb.file import extract, library
+from neuro_bpl.neural.nwb.leftover import left_over
+from neuro_bpl.neural.nwb.units import Units, units_of
+from neuro_bpl.neural.session import RECORDED, from_arrays
+from neuro_bpl.parameters import nearest, refusal
+
+RUN, RECORDING = "run", "recording"
+BETWEEN = -1  # position of the trial of an event that lies in none
+
+
+class Contents(NamedTuple):
+    """What a file holds, out of the file."""
+
+    units: Units
+    trials: tables.Columns
+    trial: np.ndarray
+    events: tables.Columns | None
+    behaviour: dict[str, xr.DataArray]
+    activity: dict[str, xr.DataArray]
+    attrs: dict[str, str]
+    not_read: list[str]
+
+
+def read_nwb(path: Path | str, *, events: Sequence[str] = ()) -> xr.DataTree:
+    """A recorded session from an NWB file.
+
+    Units with their spike times, scalar columns and the region of their electrodes; trials with their scalar columns,
+    of which `start_time`, `stop_time`, others that end in `_time`, and those named are events; events tables; every
+    time series but raw voltage and video, as group `behaviour`; metadata as attributes. A trial counts as recorded
+    within the `obs_intervals` that all units have and its start lies in, and never where there is none. What has no
+    place in a session is listed in `attrs["not_read"]` (JSON), each with its place in the file and its type. A file
+    that `write_nwb` has written gives back what was written.
+
+    A file that was cut short is refused. Where single bytes were changed, HDF5 itself may end the process: a checksum
+    tells such files beforehand, as `fetch` does.
+
+    Parameters
+    ----------
+    path : path
+        The file: NWB 2, in HDF5.
+    events : sequence of str, optional
+        Further columns of trials that hold moments, in seconds on the session clock.
+
+    Returns
+    -------
+    DataTree
+        The session, on the session clock.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If it is no NWB file, is damaged, or has no such columns.
+    ImportError
+        If pynwb is not installed.
+
+    Examples
+    --------
+    >>> import datetime, tempfile
+    >>> from neuro_bpl.neural import from_arrays
+    >>> session = from_arrays([[0.9, 1.1], []], {"go_time": ([1.0], "s", "go cue")})
+    >>> start = datetime.datetime(2015, 1, 31, tzinfo=datetime.UTC)
+    >>> from neuro_bpl.neural.nwb import write_nwb
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = read_nwb(write_nwb(session, f"{folder}/session.nwb", start_time=start))
+    >>> again["spikes"]["time"].values.tolist(), again["trials"]["go_time"].values.tolist()
+    ([0.9, 1.1], [1.0])
+    """
+    path = Path(path)
+    found = extract(path, partial(_contents, events=tuple(events)))
+    _check_events(events, found.trials)
+    attrs = {"source": path.name, **found.attrs, "not_read": json.dumps(found.not_read)}
+    session = from_arrays(
+        found.units.spike_times,
+        found.trials,
+        units=found.units.columns,
+        unit=found.units.names.tolist(),
+        events=found.events,
+        activity=found.activity,
+        behaviour=found.behaviour,
+        attrs=attrs,
+    )
+    return session if (found.trial == np.arange(len(found.trial))).all() else _with_ids(session, found.trial)
+
+
+def read_run_nwb(path: Path | str) -> xr.Dataset:
+    """The arrays of a run from a file that `write_nwb` has written them to, each `(trial, time, …)`.
+
+    Values are those of the run, bit for bit. `time` is in seconds from the beginning of a trial's first step to the
+    end of each, and `step` its number; columns of the trials are coordinates of `trial`. The attributes say of which
+    run, seed and snapshot.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If it is damaged, or no run was written to it.
+    ImportError
+        If pynwb is not installed.
+    """
+    kept, arrays, columns = extract(Path(path), _run_contents)
+    if kept.get("of") != RUN:
+        why = "only there are dims of trials and steps known"
+        raise refusal("NWB file", str(path), "a file that write_nwb made of a run", why, f'read_nwb("{path}")')
+    dataset = xr.Dataset({name: layout.rebuilt(values, kept["arrays"][name]) for name, values in arrays.items()})
+    labels = {name: ("trial", values, {"units": u, "long_name": t}) for name, (values, u, t) in columns.items()}
+    return dataset.assign_coords(labels).assign_attrs(kept["attrs"])
+
+
+def _contents(nwb: Any, events: Iterable[str]) -> Contents:
+    kept = layout.of_file(nwb)
+    units, taken = units_of(nwb, kept)
+    trials, trial, columns = _trials(nwb, kept, units, events)
+    happened, event_tables = _events(nwb, kept, trials)
+    found = {str(thing.object_id): thing for thing in nwb.objects.values() if series.is_read(thing, library())}
+    measured = _named(found.values())
+    behaviour = {name: series.array(thing, name, kept.get("behaviour", {})) for name, thing in measured.items()}
+    activity, binned = _activity(nwb, kept)
+    attrs = kept["attrs"] if kept.get("of") == RECORDING else about.session_attrs(nwb)
+    attrs |= {"run": json.dumps(kept["attrs"])} if kept.get("of") == RUN else {}
+    taken += [*columns, *event_tables, *measured.values(), *binned]
+    left = left_over(nwb, taken, (nwb.units, nwb.trials, *(nwb.events or {}).values()))
+    return Contents(units, trials, trial, happened, behaviour, activity, attrs, left)
+
+
+def _run_contents(nwb: Any) -> tuple[layout.Layout, dict[str, np.ndarray], tables.Columns]:
+    kept = layout.of_file(nwb)
+    if kept.get("of") != RUN:
+        return kept, {}, {}
+    found = {thing.name: thing for thing in nwb.objects.values() if series.is_read(thing, library())}
+    arrays = {name: np.asarray(found[name].data[:]) for name in kept["arrays"]}
+    return kept, arrays, tables.columns_of(nwb.trials, kept["trials"])[0]
+
+
+def _trials(
+    nwb: Any, kept: Mapping[str, Any], units: Units, events: Iterable[str]
+) -> tuple[tables.Columns, np.ndarray, list[Any]]:
+    """Columns, ids, and containers; columns that NWB asked for and the session did not have are left out again."""
+    if nwb.trials is None:
+        return tables.empty_columns(kept.get("trials", {})), np.arange(0), []
+    columns, taken = tables.columns_of(nwb.trials, kept.get("trials", {}), events)
+    if units.observed is not None and not set(RECORDED) & set(columns) and "groups" not in kept:
+        bounds = units.recorded(columns["start_time"][0])
+        meanings = ("units recorded from here", "units recorded until here")
+        columns |= {name: (b, "s", text) for name, b, text in zip(RECORDED, bounds, meanings, strict=True)}
+    made = kept.get("made", ())
+    return {name: column for name, column in columns.items() if name not in made}, nwb.trials.id[:], taken
+
+
+def _events(nwb: Any, kept: Mapping[str, Any], trials: tables.Columns) -> tuple[tables.Columns | None, list[Any]]:
+    """Tables of events as one, in the order of time, or as they were; columns that not all tables have are left."""
+    known = kept.get("events")
+    if not nwb.events:
+        return (None if known is None else tables.empty_columns(known)), []
+    each, taken = [], []
+    for table in nwb.events.values():
+        columns, containers = tables.columns_of(table, {})
+        each.append({"kind": (np.full(len(table.id), table.name), "1", "kind of event"), **columns})
+        taken += containers
+    shared = [name for name in each[0] if all(name in columns for columns in each)]
+    joined = {name: np.concatenate([columns[name][0] for columns in each]) for name in shared}
+    joined["time"] = joined.pop("timestamp")
+    order = np.argsort(joined.pop("row") if known is not None else joined["time"], kind="stable")
+    if known is None:
+        joined["trial"] = _trial_of(joined["time"], trials)
+    about_columns = known or {name: {"units": "s" if name == "time" else "1", "long_name": name} for name in joined}
+    left = [c for c in taken if c.name not in (*shared, "timestamp", "row")]
+    return {
+        name: (joined[name][order].astype(at.get("dtype", joined[name].dtype)), at["units"], at["long_name"])
+        for name, at in about_columns.items()
+    }, [container for container in taken if all(container is not other for other in left)]
+
+
+def _trial_of(times: np.ndarray, trials: tables.Columns) -> np.ndarray:
+    """Position of the trial in which each event lies."""
+    inside = np.full(len(times), BETWEEN)
+    if "start_time" not in trials:
+        return inside
+    for at, (start, stop) in enumerate(zip(trials["start_time"][0], trials["stop_time"][0], strict=True)):
+        inside[(times >= start) & (times <= stop)] = at
+    return inside
+
+
+def _named(found: Iterable[Any]) -> dict[str, Any]:
+    """Series by name; by their place in the file, with dots, where several have one name."""
+    things = list(found)
+    names = [thing.name for thing in things]
+    return {
+        thing.name if names.count(thing.name) == 1 else series.place(thing).replace("/", "."): thing for thing in things
+    }
+
+
+def _activity(nwb: Any, kept: Mapping[str, Any]) -> tuple[dict[str, xr.DataArray], list[Any]]:
+    """Binned activity of a session, which only files that neuro_bpl has written have."""
+    known = kept.get("activity", {})
+    if not known:
+        return {}, []
+    table = nwb.processing["activity"]["activity"]
+    return {name: layout.rebuilt(np.asarray(table[name].data[:]), at) for name, at in known.items()}, [table]
+
+
+def _check_events(events: Sequence[str], trials: tables.Columns) -> None:
+    for name in events:
+        if name not in trials or np.asarray(trials[name][0]).dtype.kind not in "iuf":
+            columns = [known for known, column in trials.items() if np.asarray(column[0]).dtype.kind in "iuf"]
+            fix = f'events=["{nearest(str(name), columns)}"]' if columns else "events=[]"
+            raise refusal("events", name, ", ".join(columns) or "none", "trials have no other numbers", fix)
+
+
+def _with_ids(session: xr.DataTree, ids: np.ndarray) -> xr.DataTree:
+    """The session with the ids of the file as names of the trials."""
+    groups = {str(name): node.to_dataset() for name, node in session.children.items()}
+    for name, group in groups.items():
+        groups[name] = group.assign_coords(trial=ids) if "trial" in group.dims else group
+    named = xr.DataTree.from_dict(groups)
+    named.attrs = session.attrs
+    return named

@@ -1,0 +1,124 @@
+"""A recorded session as the contents of an NWB file."""
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from neuro_bpl.neural.nwb import about, layout, parts, series
+from neuro_bpl.neural.nwb.file import library
+from neuro_bpl.neural.nwb.reading import RECORDING
+from neuro_bpl.neural.nwb.tables import described
+from neuro_bpl.neural.nwb.trial_clock import on_session_clock
+from neuro_bpl.neural.nwb.units import NAMES
+from neuro_bpl.neural.session import RECORDED, event_names, spike_times, validate
+from neuro_bpl.parameters import refusal
+
+WHAT = "A recorded session, as neuro_bpl had it."
+BOUNDS = ("start_time", "stop_time")
+
+
+def file_of_session(session: xr.DataTree, gap: float, start_time: datetime.datetime | None) -> Any:
+    """A `pynwb.NWBFile` that holds a session."""
+    validate(session)
+    start = about.start_of(start_time, layout.plain(session.attrs), "start_time")
+    laid = session if session.attrs["clock"] == "session" else on_session_clock(session, gap)
+    groups = {str(name): node.to_dataset() for name, node in laid.children.items()}
+    attrs = {k: v for k, v in layout.plain(laid.attrs).items() if k not in ("format", "format_version", "clock")}
+    nwb = about.new_file(attrs, WHAT, start)
+    kept: layout.Layout = {"of": RECORDING, "groups": list(groups), "attrs": attrs}
+    kept |= _add_trials(nwb, laid, groups["trials"])
+    kept |= _add_units(nwb, laid, groups["units"])
+    if "events" in groups:
+        kept["events"] = _add_events(nwb, groups["events"])
+    if "behaviour" in groups:
+        kept["behaviour"] = _add_behaviour(nwb, groups["behaviour"])
+    if "activity" in groups:
+        kept["activity"] = _add_activity(nwb, groups["activity"])
+    layout.keep(nwb, kept)
+    return nwb
+
+
+def _add_trials(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layout:
+    if not table.sizes["trial"]:
+        return {"trials": described(table)}
+    if all(np.isinf(table[name]).all() and table[name].attrs["long_name"].startswith("units rec") for name in RECORDED):
+        table = table.drop_vars(RECORDED)
+    bounds = dict(zip(BOUNDS, _bounds(session), strict=True))
+    made = [name for name in BOUNDS if name not in table]
+    nwb.trials = parts.intervals("trials", "Trials of the session.", table, {name: bounds[name] for name in made})
+    return {"trials": described(table), "made": made}
+
+
+def _bounds(session: xr.DataTree) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
+    """Start and stop of each trial: its first and its last moment, of events and of what was recorded."""
+    table = session["trials"].to_dataset()
+    moments = np.stack([table[name].values.astype(float) for name in (*event_names(session), *RECORDED)])
+    finite = np.isfinite(moments)
+    if not finite.any(0).all() and not set(BOUNDS) <= set(table.data_vars):
+        at = int((~finite.any(0)).argmax())
+        allowed, fix = "at least one finite time a trial", '{"start_time": (times, "s", "start"), …}'
+        raise refusal(f"trials without a time, such as {at}", moments[:, at], allowed, "NWB's trials have a start", fix)
+    return np.where(finite, moments, np.inf).min(0), np.where(finite, moments, -np.inf).max(0)
+
+
+def _add_units(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layout:
+    labels, n_units = table["unit"].values, table.sizes["unit"]
+    named = labels.dtype.kind not in "iu"
+    if named:
+        table = table.assign({NAMES: ("unit", labels, {"units": "1", "long_name": "name of the unit"})})
+    if n_units:
+        trains = [spike_times(session, unit) for unit in range(n_units)] if "spikes" in session else None
+        nwb.units = parts.units(table, None if named else labels, trains, _observed(session))
+    return {"units": described(table), "named": named}
+
+
+def _observed(session: xr.DataTree) -> Float[np.ndarray, "interval bound"] | None:
+    """Intervals in which units were recorded, overlapping ones as one; None where bounds are not known."""
+    table = session["trials"].to_dataset()
+    bounds = np.stack([table[name].values.astype(float) for name in RECORDED], axis=-1)
+    if not len(bounds) or not np.isfinite(bounds).all():
+        return None
+    ordered = bounds[np.argsort(bounds[:, 0])]
+    reached = np.maximum.accumulate(ordered[:, 1])
+    first = np.concatenate([[True], ordered[1:, 0] > reached[:-1]])
+    last = np.concatenate([first[1:], [True]])
+    return np.stack([ordered[first, 0], reached[last]], axis=-1)
+
+
+def _add_events(nwb: Any, events: xr.Dataset) -> layout.Layout:
+    """One table a kind; `row` is the place of an event among those of all kinds."""
+    row = ("event", np.arange(events.sizes["event"]), {"units": "1", "long_name": "place among events of all kinds"})
+    numbered = events.assign(row=row)
+    kinds = events["kind"].values.astype(str) if "kind" in events else np.full(events.sizes["event"], "event")
+    for kind in np.unique(kinds):
+        chosen = numbered.isel(event=kinds == kind).drop_vars("kind", errors="ignore")
+        nwb.add_events_table(parts.events(_table_name(str(kind)), chosen))
+    return described(events)
+
+
+def _table_name(kind: str) -> str:
+    if not kind or "/" in kind or ":" in kind or "\0" in kind:
+        fix = f'"{kind.replace("/", "_").replace(":", "_") or "event"}"'
+        raise refusal("events/kind", kind, "a name without / and :", "it names a table of the file", fix)
+    return kind
+
+
+def _add_behaviour(nwb: Any, behaviour: xr.Dataset) -> dict[str, layout.Layout]:
+    module = nwb.create_processing_module(series.BEHAVIOUR, "What was measured beside the units.")
+    kept = {}
+    for name, values in behaviour.data_vars.items():
+        time = values[values.dims[0]]
+        module.add(series.series(library(), _table_name(str(name)), values, time.values.astype(float)))
+        kept[str(name)] = {**layout.described(values, without=(str(time.name),)), "time": layout.plain(time.attrs)}
+    return kept
+
+
+def _add_activity(nwb: Any, activity: xr.Dataset) -> Mapping[str, layout.Layout]:
+    module = nwb.create_processing_module("activity", "Activity by trial.")
+    module.add(parts.table("activity", "Arrays of which a row belongs to a trial.", activity))
+    arrays = {str(name): values for name, values in activity.data_vars.items()}
+    return {name: layout.described(values, without=("trial",)) for name, values in arrays.items()}

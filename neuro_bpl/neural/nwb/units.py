@@ -1,0 +1,79 @@
+"""Units of an NWB file: spike times, columns, regions, and when they were recorded."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from neuro_bpl.neural.nwb import tables
+
+NAMES = "unit_name"
+
+
+class Units(NamedTuple):
+    """Units out of a file; `observed` are the (start, stop) of intervals in which each was recorded, where known."""
+
+    spike_times: list[np.ndarray] | None
+    columns: tables.Columns
+    names: np.ndarray
+    observed: list[np.ndarray] | None
+
+    def recorded(
+        self, starts: Float[np.ndarray, " trial"]
+    ) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
+        """From when until when all units were recorded around the start of each trial; from inf until −inf: never."""
+        bounds = [_around(starts, intervals) for intervals in self.observed or []]
+        return np.max([b[0] for b in bounds], axis=0), np.min([b[1] for b in bounds], axis=0)
+
+
+def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:
+    """Units, and the containers that they are read from."""
+    had_spikes = "spikes" in kept.get("groups", ())
+    if nwb.units is None:
+        columns = tables.empty_columns(kept.get("units", {}))
+        columns.pop(NAMES, None)
+        return Units([] if had_spikes else None, columns, np.arange(0), None), []
+    table = nwb.units
+    columns, taken = tables.columns_of(table, kept.get("units", {}))
+    ragged = {name: _ragged(table[name]) for name in ("spike_times", "obs_intervals") if name in table.colnames}
+    taken += [container for name in ragged for container in (table[name], table[name].target)]
+    regions = _regions(table)
+    if regions is not None and "region" not in columns:
+        columns["region"] = (regions, "1", "location of the unit's electrodes")
+        taken += [table["electrodes"], getattr(table["electrodes"], "target", None), nwb.electrodes["location"]]
+    names = np.asarray(columns.pop(NAMES)[0] if kept.get("named") else table.id[:])
+    if len(set(names.tolist())) < len(names):
+        columns["id"], names = (names, "1", "id in the file"), np.arange(len(names))
+    observed = ragged.get("obs_intervals") if len(names) else None
+    return Units(ragged.get("spike_times"), columns, names, observed), taken
+
+
+def _ragged(index: Any) -> list[np.ndarray]:
+    """Rows of a ragged column."""
+    ends, values = np.asarray(index.data[:]).astype(int), np.asarray(index.target.data[:], float)
+    if (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(values)):
+        raise ValueError(f"{index.name} does not divide the {len(values)} values of {index.target.name} among its rows")
+    return np.split(values, ends[:-1]) if len(ends) else []
+
+
+def _regions(table: Any) -> list[str] | None:
+    """Locations of each unit's electrodes, as text; None where electrodes are not known, or have no location."""
+    if "electrodes" not in table.colnames:
+        return None
+    column = table["electrodes"]
+    region = getattr(column, "target", column)
+    if "location" not in region.table.colnames:
+        return None
+    places = np.asarray(region.table["location"].data[:]).astype(str)
+    rows = _ragged(column) if region is not column else np.asarray(column.data[:]).reshape(-1, 1)
+    return [", ".join(sorted(set(places[np.asarray(row).astype(int)].tolist()))) for row in rows]
+
+
+def _around(
+    starts: Float[np.ndarray, " trial"], intervals: Float[np.ndarray, "interval bound"]
+) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
+    lies_in = (starts[:, None] >= intervals[:, 0]) & (starts[:, None] <= intervals[:, 1])
+    known, which = lies_in.any(1), lies_in.argmax(1) if len(intervals) else np.zeros(len(starts), int)
+    bounds = intervals[which] if len(intervals) else np.zeros((len(starts), 2))
+    return np.where(known, bounds[:, 0], np.inf), np.where(known, bounds[:, 1], -np.inf)

@@ -69,7 +69,7 @@ def progress(velocity: xr.DataArray, direction: xr.DataArray, dt: float = 1.0) -
 def session_progress(session: xr.DataTree) -> xr.DataArray:
     """Progress (mm) of every step of a session under every mapping, made of the spikes: (mapping, trial)."""
     trials, decoders = session["trials"].to_dataset(), session["decoders"].to_dataset()
-    counts = session["activity/spike_counts"].isel(time=0, drop=True)
+    counts = session["activity"].to_dataset()["spike_counts"].isel(time=0, drop=True)
     parts = [trials["direction_x"].drop_attrs(), trials["direction_y"].drop_attrs()]
     direction = xr.concat(parts, "velocity").assign_coords(velocity=decoders["velocity"])
     return progress(velocity(counts, decoders), direction, float(decoders["dt"][0]))

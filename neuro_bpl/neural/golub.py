@@ -178,12 +178,11 @@ def _both(part: Part, mappings: list[Any]) -> xr.Variable:
 
 def _check_algebra(session: xr.DataTree) -> None:
     """Refuse factors and progress that are not those which the decoder makes of the spikes (`ValueError`)."""
-    counts, trials = session["activity/spike_counts"], session["trials"].to_dataset()
-    decoders = session["decoders"].to_dataset()
+    activity, trials, decoders = (session[group].to_dataset() for group in ("activity", "trials", "decoders"))
     made = {f"{name}_progress": cursor.session_progress(session).sel(mapping=name) for name in MAPPINGS}
     errors = {name: float(abs(values - trials[name]).max()) for name, values in made.items()}
-    factors = cursor.factors(counts, decoders.sel(mapping=MAPPINGS[0]))
-    errors["factors"] = float(abs(factors - session["activity/factors"]).max())
+    factors = cursor.factors(activity["spike_counts"], decoders.sel(mapping=MAPPINGS[0]))
+    errors["factors"] = float(abs(factors - activity["factors"]).max())
     wrong = {name: error for name, error in errors.items() if not error < AGREEMENT}
     if wrong:
         why = "progress and factors follow from spikes and decoder"

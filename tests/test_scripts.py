@@ -37,6 +37,7 @@ OF_OTHER_RUNS = tuple(  # see the tests of these scripts
         "bci_relearning",
         "granule_fan_in",
         "climbing_fibre_readout",
+        "evidence_population",
     )
 )
 # Brian2 calls pyparsing by names that pyparsing 3.3 has renamed; the environment knows modules, and no messages.

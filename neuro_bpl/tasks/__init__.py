@@ -2,6 +2,7 @@
 
 from neuro_bpl.tasks.addition import Add
 from neuro_bpl.tasks.center_out import CenterOut
+from neuro_bpl.tasks.clicks import PoissonClicks
 from neuro_bpl.tasks.copy_repeat import CopyRepeat
 from neuro_bpl.tasks.images import SequentialImages
 from neuro_bpl.tasks.mimic import Mimic
@@ -16,6 +17,7 @@ __all__ = [
     "CenterOut",
     "CopyRepeat",
     "Mimic",
+    "PoissonClicks",
     "SequentialDigits",
     "SequentialImages",
     "Stream",

@@ -1,0 +1,337 @@
+"""Do networks that count clicks respond as frontal and parietal units of rats do, and does it matter how they learnt?
+
+Networks of a run of models/evidence_accumulation.py hear the very clicks of recorded sessions (Hanks et al. 2015).
+Both are looked at in trials whose stimulus lasts until the end of the window, and in conditions fixed beforehand:
+quantiles of the clicks heard within the window, right less left.  Printed are, for each region and each rule: how
+choices follow the evidence; the rectified area under the ROC curve of choice, beside that of shuffled choices; how well
+choice and evidence are decoded from as many units as were recorded, of trials put together from different sessions; and
+the similarity of responses (docs/neural_comparing.md), with its ceiling, null and baseline.  "newborn" are the networks
+before they learn: what learning by any rule adds is the difference from them.  Draws a figure (PNG and SVG).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import neuro_bpl as nb
+from neuro_bpl import cli, figures
+from neuro_bpl.neural.alignment import align
+from neuro_bpl.neural.binning import bin, rate
+from neuro_bpl.neural.choice import choice_auc, rectified
+from neuro_bpl.neural.clicks import trials_of
+from neuro_bpl.neural.comparison import compare
+from neuro_bpl.neural.comparison_table import table
+from neuro_bpl.neural.decoding import decode
+from neuro_bpl.neural.pseudo_population import pooled, pseudo_trials
+from neuro_bpl.neural.psychometry import curve, psychometric
+from neuro_bpl.neural.reading import read
+from neuro_bpl.neural.responding import respond
+from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.tasks.image_set import data_folder
+
+METRICS = ("predictivity", "cca", "procrustes", "cka", "rsa")  # too few times for dynamics
+NEWBORN = "newborn"
+LOOKS = {"FOF": ("#117733", "o"), "PPC": ("#882255", "s")}
+FOLDS = 5  # of decoders: networks that go to one side less often have no choice to decode
+COMMAND = "python models/evidence_accumulation.py --seeds 5"
+DT, NOISE = "circuit.cortex.dt", "task.click_noise"
+OTHER, MARKERS = ("#555555", "^"), "osD^v"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What to read, how to look at it, and where to draw."""
+
+    run: str = field("data/runs/evidence_accumulation", "run to read")
+    select: tuple[str, ...] = field((), "values of other parameters of a sweep, such as tau=0.1")
+    folder: str = field("", "folder of the sessions (empty: neural/hanks2015 of the data folder)")
+    until: float = field(0.3, "end of the window, from stimulus onset", unit="s", above=0)
+    width: float = field(0.05, "bins of time", unit="s", above=0)
+    n_conditions: int = field(6, "quantiles of evidence", low=3)
+    longest_silence: int = field(4, "longest run of trials without a spike that counts as recorded", low=0)
+    n_permutations: int = field(200, "shuffles, for nulls", low=1)
+    n_bootstrap: int = field(200, "bootstrap samples of units", low=10)
+    seed: int = field(0, "of shuffles, draws and the noise of clicks", low=0)
+    output: str = field("data/figures/evidence_population", "figure, without suffix; an older one there is replaced")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rates of the units of one region `(trial, time, unit)`, and those of networks that heard the same, by rule.
+
+    Rats have their choices as `went_right`, networks theirs as `choice` `(seed, trial)`.
+    """
+
+    recording: xr.DataArray
+    models: dict[str, xr.DataArray]
+
+
+def sessions_of(p: Parameters) -> dict[str, list[xr.DataTree]]:
+    """All sessions of the folder, by region."""
+    folder = Path(p.folder) if p.folder else data_folder(None) / "neural" / "hanks2015"
+    found = [read(path) for path in sorted(folder.glob("*.mat"))]
+    if not found:
+        fix = "--folder with the sessions, or NEURO_BPL_DATA"
+        raise refusal("folder", str(folder), "a folder of sessions (*.mat)", "there are none in it", fix)
+    regions = sorted({session.attrs["region"] for session in found})
+    return {name: [one for one in found if one.attrs["region"] == name] for name in regions}
+
+
+def lasting(session: xr.DataTree, p: Parameters) -> np.ndarray:
+    """Places of trials whose stimulus lasts until the end of the window, and that were recorded."""
+    trials = session["trials"].to_dataset()
+    there = (trials["stimulus_off"] >= p.until) & (trials["silent_run"] <= p.longest_silence)
+    return np.flatnonzero(there.values)
+
+
+def recorded(session: xr.DataTree, p: Parameters) -> xr.DataArray:
+    """Rates of a session's units (Hz) in its lasting trials, and the clicks `heard` in the window, right less left."""
+    rates = rate(bin(align(session, "stimulus_on", (0.0, p.until)), p.width))
+    clicks = np.asarray(trials_of(session, p.width).inputs)[:, : round(p.until / p.width)]
+    labelled = rates.assign_coords(heard=("trial", clicks.sum(1) @ np.array([-1.0, 1.0])))
+    return labelled.isel(trial=lasting(session, p)).assign_attrs(session=session.attrs["session"])
+
+
+def simulated(run: xr.DataTree, rule: str, session: xr.DataTree, p: Parameters) -> xr.DataArray:
+    """Rates of all networks of a rule in a session's lasting trials, until the end of the window."""
+    dt, noise = (float(run["parameters"][name].values.flat[0]) for name in (DT, NOISE))
+    trials, snapshots = trials_of(session, dt, noise, p.seed), None
+    if rule == NEWBORN:
+        rule, snapshots = rules_of(run)[0], [int(run["weights"]["snapshot"][0])]
+    at = {"rule": rule} if "rule" in run["training"].dims else {}
+    rates = respond(run, trials, dt, at=at, snapshots=snapshots, columns=session["trials"].to_dataset())
+    rates = rates.isel(snapshot=0, drop=True) if snapshots else rates
+    return rates.isel(time=slice(round(p.until / dt)), trial=lasting(session, p)).drop_vars("trial")
+
+
+def rules_of(run: xr.DataTree) -> list[str]:
+    """Rules of a run, by name."""
+    return [str(name) for name in np.atleast_1d(run["training"].coords.get("rule", run.attrs["rule"]))]
+
+
+def region_of(run: xr.DataTree, sessions: list[xr.DataTree], p: Parameters) -> Region:
+    """All units of a region, and all networks, with the condition of each trial."""
+    recording = pooled([recorded(session, p) for session in sessions])
+    heard = recording["heard"].values
+    edges = np.quantile(heard, np.linspace(0, 1, p.n_conditions + 1)[1:-1])
+    condition = {"condition": ("trial", np.searchsorted(edges, heard))}
+    names = (*rules_of(run), NEWBORN)
+    models = {name: xr.concat([simulated(run, name, one, p) for one in sessions], "trial") for name in names}
+    return Region(
+        recording.assign_coords(condition),
+        {name: one.transpose("seed", "trial", ...).assign_coords(condition) for name, one in models.items()},
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- choices
+
+
+def behaviour(found: Region) -> dict[str, list[xr.Dataset]]:
+    """Evidence and choices on the same trials: of the rats, and of each network of a rule."""
+    columns = found.recording.coords
+    rats = xr.Dataset({name: columns[name].variable for name in ("evidence", "went_right", "correct_right")})
+    networks = {
+        name: [rats.assign(went_right=("trial", choices)) for choices in one["choice"].values]
+        for name, one in found.models.items()
+    }
+    return {"rats": [rats], **networks}
+
+
+def correct(trials: xr.Dataset) -> float:
+    """Part of the trials with the rewarded choice."""
+    return float((trials["went_right"] == trials["correct_right"]).mean())
+
+
+def sensitivity(trials: xr.Dataset) -> float:
+    """Slope of the psychometric curve, logits per click; NaN for a network that always goes to one side."""
+    return float(psychometric(trials)["sensitivity"]) if is_two_sided(trials) else float("nan")
+
+
+def is_two_sided(trials: xr.Dataset) -> bool:
+    """Whether both choices occur; networks at birth may always go to one side."""
+    return bool(trials["went_right"].min() < trials["went_right"].max())
+
+
+def tuning(found: Region) -> dict[str, xr.DataArray]:
+    """Rectified choice AUC by time: of recorded units, and the mean over units of each network."""
+    rats = rectified(choice_auc(found.recording))
+    networks = {name: rectified(choice_auc(one, one["choice"])).mean("unit") for name, one in found.models.items()}
+    return {"rats": rats.rename(unit="seed").transpose("seed", "time"), **networks}
+
+
+def chance(found: Region, p: Parameters) -> xr.DataArray:
+    """What recorded units have by chance: mean over units of the rectified AUC, of choices shuffled within sessions."""
+    rng, null = np.random.default_rng(p.seed), []
+    for unit in found.recording["unit"]:
+        own = found.recording.sel(unit=unit).dropna("trial")
+        orders = rng.permuted(np.tile(own["went_right"].values, (p.n_permutations, 1)), axis=1)
+        null.append(rectified(choice_auc(own, xr.DataArray(orders, dims=("shuffle", "trial")))))
+    return xr.concat(null, "unit", coords="minimal", compat="override").mean("unit")
+
+
+# --------------------------------------------------------------------------------------------------------- decoding
+
+
+def decoded(found: Region, label: str, kind: str, p: Parameters) -> dict[str, list[xr.Dataset]]:
+    """Choice or condition, read from the last bin of as many units and trials as were recorded (`pseudo_trials`)."""
+    rats = pseudo_trials(found.recording.isel(time=[-1]), label, p.seed)
+    most = int(np.unique(rats[label], return_counts=True)[1].max())
+    scores = {"rats": [decode(rats, label, kind=kind, n_splits=FOLDS, n_permutations=p.n_permutations, seed=p.seed)]}
+    rng = np.random.default_rng(p.seed)
+    for name, one in found.models.items():
+        own = [_network(one, seed, rats.sizes["unit"], rng) for seed in range(one.sizes["seed"])]
+        enough = [one for one in own if np.unique(one[label], return_counts=True)[1].min() >= FOLDS]
+        enough = [one for one in enough if is_two_sided(one.coords.to_dataset())]
+        put = [pseudo_trials(network, label, p.seed, most) for network in enough]
+        scores[name] = [decode(network, label, kind=kind, n_splits=FOLDS, seed=p.seed) for network in put]
+    return scores
+
+
+def _network(rates: xr.DataArray, seed: int, n_units: int, rng: np.random.Generator) -> xr.DataArray:
+    """The last step of one network, some of its units drawn, with its own choices."""
+    units = rng.choice(rates.sizes["unit"], min(n_units, rates.sizes["unit"]), replace=False)
+    one = rates.isel(seed=seed, time=[-1], unit=units)
+    return one.assign_coords(went_right=("trial", one["choice"].values))
+
+
+# ----------------------------------------------------------------------------------------------------------- report
+
+
+def interval(values: list[float] | np.ndarray, digits: int = 3) -> str:
+    """Mean with its 95 % interval (Student's t) of finite numbers, and how many are where some are not."""
+    finite = np.asarray(values, float)[np.isfinite(values)]
+    number = f" ({len(finite)} of {len(values)})" if len(finite) < len(values) else ""
+    if len(finite) < 2:
+        return f"{finite[0]:.{digits}f}{number}" if len(finite) else "–"
+    mean, low, high = figures.interval95(finite)
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{number}"
+
+
+def report(region: str, found: Region, result: xr.Dataset, p: Parameters) -> None:
+    """Print Markdown tables of one region."""
+    trials, areas, null = behaviour(found), tuning(found), chance(found, p)
+    of_choice, of_evidence = decoded(found, "went_right", "class", p), decoded(found, "condition", "number", p)
+    n_trials, n_units = found.recording.sizes["trial"], found.recording.sizes["unit"]
+    print(f"\n### {region}: {n_units} units, {n_trials} trials of {p.until:g} s or more\n")
+    print("| | correct | logits per click | choice AUC, last bin | choice decoded | evidence decoded (r) |")
+    print("|---|---|---|---|---|---|")
+    for name, own in trials.items():
+        cells = [interval([correct(one) for one in own]), interval([sensitivity(one) for one in own])]
+        cells.append(interval(areas[name].isel(time=-1).values))
+        cells += [interval([float(one["score"][0]) for one in scores[name]]) for scores in (of_choice, of_evidence)]
+        print(f"| {name} | {' | '.join(cells)} |")
+    nulls = [f"{float(null.isel(time=-1).mean()):.3f}, {float(null.isel(time=-1).quantile(0.95)):.3f}"]
+    for scores in (of_choice, of_evidence):
+        one = scores["rats"][0].isel(time=0)
+        nulls.append(f"{float(one['null_mean']):.3f}, {float(one['null_95']):.3f} (p = {float(one['p']):.3f})")
+    print(f"| rats, shuffled: mean, 95th percentile | | | {' | '.join(nulls)} |\n\n{table(result)}")
+
+
+# ----------------------------------------------------------------------------------------------------------- figure
+
+
+def draw_choices(axes: Axes, regions: dict[str, Region]) -> None:
+    """Fractions of the rats' choices with intervals, and curves of rats and of networks that heard the same."""
+    for region, found in regions.items():
+        colour, marker = LOOKS.get(region, OTHER)
+        trials = behaviour(found)
+        whole = psychometric(trials["rats"][0])
+        errors = abs(np.stack([whole["low"], whole["high"]]) - whole["fraction_right"].values)
+        look = {"fmt": marker, "color": colour, "markersize": 3, "label": region}
+        axes.errorbar(whole["mean_evidence"], whole["fraction_right"], errors, **look)
+    for rule in (rule for rule in found.models if rule != NEWBORN):
+        of_all = xr.concat(trials[rule], "trial")
+        if not is_two_sided(of_all):
+            continue  # no curve to fit
+        fit, grid = psychometric(of_all), np.linspace(*np.quantile(of_all["evidence"], (0.01, 0.99)), 100)
+        axes.plot(grid, curve(fit, grid), label=rule, **figures.look(rule))
+    axes.set(xlabel="evidence (clicks, right − left)", ylabel="P(right)", title="Choices on the same trials")
+    axes.legend(loc="upper left", fontsize=6.5)
+
+
+def draw_tuning(axes: Axes, regions: dict[str, Region], p: Parameters) -> None:
+    """Choice AUC by time: units of each region with their interval, above those of shuffles; and networks."""
+    for region, found in regions.items():
+        colour, marker = LOOKS.get(region, OTHER)
+        areas = tuning(found)
+        own = np.array([figures.interval95(column) for column in areas["rats"].values.T])
+        bars = np.abs(own[:, 1:].T - own[:, 0])
+        time = areas["rats"]["time"].values
+        axes.errorbar(time, own[:, 0], bars, fmt=f"-{marker}", color=colour, markersize=3, linewidth=1, label=region)
+        axes.plot(time, chance(found, p).quantile(0.95, "shuffle"), color=colour, linewidth=0.7, linestyle=":")
+    for rule in found.models:
+        figures.line_with_spread(axes, areas[rule], "time", rule)
+    axes.set(xlabel="time from stimulus onset (s)", ylabel="choice AUC, rectified", title="Choice in single units")
+    axes.text(0.98, 0.02, "dotted: 95 % of shuffles", transform=axes.transAxes, ha="right", fontsize=6.5)
+
+
+def draw_similarity(axes: Axes, region: str, result: xr.Dataset) -> None:
+    """Score of every network by measure and rule, with the ceiling above and the 95th percentile of the null below."""
+    rules = [str(rule) for rule in result["rule"].values]
+    for at, metric in enumerate(result["metric"].values):
+        one = result.sel(metric=metric)
+        axes.plot([at - 0.4, at + 0.4], [one["ceiling"].max()] * 2, color="0.2", linewidth=1)
+        for place, rule in zip(np.linspace(-0.3, 0.3, len(rules)), rules, strict=True):
+            own, colour = one.sel(rule=rule), figures.look(rule)["color"]
+            bars = [[own["mean"] - own["low"]], [own["high"] - own["mean"]]]
+            label = rule if at == 0 else None
+            marker = MARKERS[rules.index(rule) % len(MARKERS)]
+            axes.errorbar(at + place, own["mean"], bars, fmt=marker, color=colour, markersize=3.5, label=label)
+            axes.plot(at + place, own["null_95"], "_", color=colour, markersize=6)
+    axes.set_xticks(range(result.sizes["metric"]), result["metric"].values, rotation=30, ha="right")
+    axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+    axes.set(ylabel="similarity", title=f"Similarity to {region}")
+
+
+@figures.styled
+def draw(regions: dict[str, Region], results: dict[str, xr.Dataset], p: Parameters) -> Figure:
+    """Choices, tuning, and similarity to each region."""
+    figure, panels = figures.panels(4.6 + 2.6 * len(results), 2.8, 2 + len(results))
+    draw_choices(panels[0], regions)
+    draw_tuning(panels[1], regions, p)
+    for axes, (region, result) in zip(panels[2:], results.items(), strict=True):
+        draw_similarity(axes, region, result)
+    panels[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=6.5)
+    panels[-1].text(1.04, 0.1, "line: ceiling\ndash: 95 %\nof the null", transform=panels[-1].transAxes, fontsize=6.5)
+    return figure
+
+
+def compared(found: Region, p: Parameters) -> xr.Dataset:
+    """Similarity of the networks of every rule to one region."""
+    trials = behaviour(found)
+    models = {name: one.drop_vars("choice") for name, one in found.models.items()}
+    return compare(
+        models,
+        found.recording,
+        metrics=METRICS,
+        n_permutations=p.n_permutations,
+        n_bootstrap=p.n_bootstrap,
+        performance={name: [correct(one) for one in trials[name]] for name in models},
+        recorded_performance=correct(trials["rats"][0]),
+        seed=p.seed,
+    )
+
+
+def analyse(p: Parameters) -> None:
+    """Read, compute, report, draw."""
+    run = figures.selected(nb.open_run(p.run), p.select)
+    if DT not in run["parameters"] or NOISE not in run["parameters"] or run["training"].sizes["seed"] < 2:
+        why = "networks hear clicks step by step, and intervals are over networks"
+        raise refusal("run", p.run, "a run of the clicks task with two networks or more", why, COMMAND)
+    regions = {name: region_of(run, own, p) for name, own in sessions_of(p).items()}
+    results = {name: compared(found, p) for name, found in regions.items()}
+    for name, found in regions.items():
+        report(name, found, results[name], p)
+    for path in figures.save(draw(regions, results, p), p.output):
+        print(f"figure: {path}")
+
+
+if __name__ == "__main__":
+    cli.main(Parameters, __doc__, analyse)

@@ -16,9 +16,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from neuro_bpl.neural.comparison import compare
-from neuro_bpl.neural.comparison_table import table
-from neuro_bpl.neural.decoding import decode
 
 import neuro_bpl as nb
 from neuro_bpl import cli, figures
@@ -26,10 +23,13 @@ from neuro_bpl.neural.alignment import align
 from neuro_bpl.neural.binning import bin, rate
 from neuro_bpl.neural.choice import choice_auc, rectified
 from neuro_bpl.neural.clicks import trials_of
+from neuro_bpl.neural.decoding import decode
 from neuro_bpl.neural.pseudo_population import pooled, pseudo_trials
 from neuro_bpl.neural.psychometry import curve, psychometric
 from neuro_bpl.neural.reading import read
 from neuro_bpl.neural.responding import respond
+from neuro_bpl.neural.similarity.comparison import compare
+from neuro_bpl.neural.similarity.comparison_table import table
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.tasks.image_set import data_folder
 

@@ -3,29 +3,84 @@
 from neuro_bpl.neural.alignment import align
 from neuro_bpl.neural.binning import bin, rate, smooth
 from neuro_bpl.neural.choice import choice_auc, rectified
+from neuro_bpl.neural.clicks import trials_of
 from neuro_bpl.neural.climbing_fibres import read_deverett, share_above
+from neuro_bpl.neural.connectome import read_connectome
+from neuro_bpl.neural.decoding import decode
+from neuro_bpl.neural.dimensionality import participation_ratio, principal_components
 from neuro_bpl.neural.fetching import RECORDINGS, fetch
+from neuro_bpl.neural.golub import read_golub
 from neuro_bpl.neural.hanks import read_hanks
+from neuro_bpl.neural.nwb import ClimbingFibres, PoissonSpikes, read_nwb, read_run_nwb, write_nwb
+from neuro_bpl.neural.pseudo_population import pooled, pseudo_trials
 from neuro_bpl.neural.psychometry import psychometric
 from neuro_bpl.neural.reading import read
+from neuro_bpl.neural.responding import respond
+from neuro_bpl.neural.responses import condition_means
 from neuro_bpl.neural.session import event_names, from_arrays, spike_times, validate
+from neuro_bpl.neural.similarity import (
+    canonical_correlations,
+    cka,
+    compare,
+    cross_condition_average,
+    dynamical_similarity,
+    measure,
+    operator_distance,
+    procrustes_distance,
+    procrustes_similarity,
+    rdm,
+    rdm_ceiling,
+    rdm_similarity,
+    table,
+)
+from neuro_bpl.neural.tuning import psth, tuning_curve
 
 __all__ = [
     "RECORDINGS",
+    "ClimbingFibres",
+    "PoissonSpikes",
     "align",
     "bin",
+    "canonical_correlations",
     "choice_auc",
+    "cka",
+    "compare",
+    "condition_means",
+    "cross_condition_average",
+    "decode",
+    "dynamical_similarity",
     "event_names",
     "fetch",
     "from_arrays",
+    "measure",
+    "operator_distance",
+    "participation_ratio",
+    "pooled",
+    "principal_components",
+    "procrustes_distance",
+    "procrustes_similarity",
+    "pseudo_trials",
+    "psth",
     "psychometric",
     "rate",
+    "rdm",
+    "rdm_ceiling",
+    "rdm_similarity",
     "read",
+    "read_connectome",
     "read_deverett",
+    "read_golub",
     "read_hanks",
+    "read_nwb",
+    "read_run_nwb",
     "rectified",
+    "respond",
     "share_above",
     "smooth",
     "spike_times",
+    "table",
+    "trials_of",
+    "tuning_curve",
     "validate",
+    "write_nwb",
 ]

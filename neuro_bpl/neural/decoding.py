@@ -1,0 +1,173 @@
+"""Decoding: what can be read out of a population, of trials, or of conditions, that the decoder has not seen?"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Int
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from neuro_bpl.neural.responses import DIMS, checked
+from neuro_bpl.parameters import refusal
+
+KINDS = ("class", "number")
+PENALTIES = tuple(np.logspace(-2, 4, 7))
+
+
+def decode(
+    responses: xr.DataArray,
+    label: str,
+    *,
+    across: str | None = None,
+    kind: str = "class",
+    n_splits: int = 5,
+    n_permutations: int = 0,
+    seed: int = 0,
+) -> xr.Dataset:
+    """How well a linear decoder reads a label of the trials, at each time, from trials that it was not fitted to.
+
+    Classes: logistic regression on standardised units, scored by balanced accuracy (the mean over classes of the
+    fraction answered right). Numbers: ridge regression, its penalty chosen within the fitted trials, scored by
+    Pearson's correlation of predicted and true numbers.
+
+    Parameters
+    ----------
+    responses : DataArray `(trial, time, unit)`
+        Recorded or simulated.
+    label : str
+        Coordinate of `trial` to read.
+    across : str, optional
+        Coordinate of `trial` whose values are held out as a whole: the decoder has to hold across conditions. Without
+        it single trials are held out.
+    kind : "class" or "number"
+        What the label is.
+    n_splits : int
+        Folds.
+    n_permutations : int
+        Times that labels are shuffled among trials, for the null.
+    seed : int
+        Of folds and shuffles.
+
+    Returns
+    -------
+    Dataset
+        By `time`: `score`, `chance` (1/number of classes, or 0) and `n_trials`; with permutations `null_mean`,
+        `null_95`, `p`. Trials without a label, or with a unit missing at that time, are left out; times that have too
+        few trials to be split are NaN.
+
+    Raises
+    ------
+    ValueError
+        If there is no such coordinate, or a class has fewer trials than folds at every time.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> side = np.repeat(["L", "R"], 20)
+    >>> values = random.normal(size=(40, 1, 3)) + 4.0 * (side == "R")[:, None, None]
+    >>> labelled = xr.DataArray(values, {"time": [0.1], "side": ("trial", side)}, DIMS)
+    >>> decode(labelled, "side")["score"].item() > 0.9
+    True
+    """
+    responses = checked("responses", responses, label)
+    if responses.dims != DIMS:
+        raise refusal(
+            "responses", responses.dims, f"dims {DIMS}", "one population is decoded", "responses.isel(seed=0)"
+        )
+    if kind not in KINDS:
+        raise refusal("kind", kind, " or ".join(KINDS), "it decides the decoder", 'kind="class"')
+    targets = _targets(responses, label, kind)
+    groups = None if across is None else pd.factorize(checked("responses", responses, across)[across].values)[0]
+    known = np.isfinite(targets) & ((groups >= 0) if groups is not None else True)
+    random = np.random.default_rng(seed)
+    shuffles = [random.permutation(int(known.sum())) for _ in range(n_permutations)]
+    found = [
+        _at_one_time(responses.values[known, at], targets[known], None if groups is None else groups[known], args)
+        for at in range(responses.sizes["time"])
+        for args in [(kind, n_splits, seed, shuffles)]
+    ]
+    if not np.isfinite([one[0] for one in found]).any():
+        fix = f"n_splits=2, or a {label} with more trials"
+        why = "every fold needs trials of all classes, also to be fitted to"
+        raise refusal("n_splits", n_splits, "no more than there are trials of a class, or values held out", why, fix)
+    return _labelled(found, responses, 0.0 if kind == "number" else 1 / len(np.unique(targets[known])), n_permutations)
+
+
+def _targets(responses: xr.DataArray, label: str, kind: str) -> Float[np.ndarray, " trial"]:
+    values = responses[label].values
+    if kind == "number":
+        return np.asarray(values, float)
+    codes = pd.factorize(values.astype(object) if values.dtype.kind in "US" else values, sort=True)[0]
+    return np.where(codes < 0, np.nan, codes)
+
+
+def _at_one_time(
+    x: Float[np.ndarray, "trial unit"],
+    targets: Float[np.ndarray, " trial"],
+    groups: Int[np.ndarray, " trial"] | None,
+    settings: tuple[str, int, int, list[Int[np.ndarray, " trial"]]],
+) -> tuple[float, int, list[float]]:
+    """Score, number of trials, and scores of shuffled labels."""
+    kind, n_splits, seed, shuffles = settings
+    whole = np.isfinite(x).all(1)
+    x, groups = x[whole], None if groups is None else groups[whole]
+    splits = _splits(x, targets[whole], groups, kind, n_splits, seed)
+    if splits is None:
+        return np.nan, int(whole.sum()), [np.nan] * len(shuffles)
+    null = []
+    for shuffle in shuffles:
+        shuffled = targets[shuffle][whole]
+        others = _splits(x, shuffled, groups, kind, n_splits, seed)
+        null.append(np.nan if others is None else _score(x, shuffled, others, kind))
+    return _score(x, targets[whole], splits, kind), int(whole.sum()), null
+
+
+def _splits(x: Any, targets: Any, groups: Any, kind: str, n_splits: int, seed: int) -> list | None:
+    """Trials to fit and to test; None where a class would be missing from either."""
+    counts = np.unique(targets, return_counts=True)[1]
+    if groups is not None:
+        n_groups = len(np.unique(groups))
+        if n_groups < 2:
+            return None
+        splits = list(GroupKFold(min(n_splits, n_groups)).split(x, targets, groups))
+    elif kind == "class":
+        if len(counts) < 2 or counts.min() < n_splits:
+            return None
+        splits = list(StratifiedKFold(n_splits, shuffle=True, random_state=seed).split(x, targets))
+    else:
+        if len(targets) < max(n_splits, 3):
+            return None
+        splits = list(KFold(n_splits, shuffle=True, random_state=seed).split(x))
+    lacks = kind == "class" and any(len(np.unique(targets[fit])) < len(counts) for fit, _ in splits)
+    return None if lacks else splits
+
+
+def _score(x: Any, targets: Any, splits: list, kind: str) -> float:
+    if kind == "class":
+        decoder = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        return float(balanced_accuracy_score(targets, cross_val_predict(decoder, x, targets, cv=splits)))
+    decoder = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    guessed = cross_val_predict(decoder, x, targets, cv=splits)
+    varies = np.ptp(guessed) > 0 and np.ptp(targets) > 0
+    return float(np.corrcoef(guessed, targets)[0, 1]) if varies else 0.0
+
+
+def _labelled(found: list, responses: xr.DataArray, chance: float, n_permutations: int) -> xr.Dataset:
+    scores, n_trials, nulls = (np.array(values) for values in zip(*found, strict=True))
+    columns: dict[str, tuple[Any, str]] = {
+        "score": (scores, "score on held-out trials"),
+        "chance": (np.full(len(scores), chance), "score by chance"),
+        "n_trials": (n_trials, "number of trials"),
+    }
+    if n_permutations:
+        p = (1 + (nulls >= scores[:, None]).sum(1)) / (1 + n_permutations)
+        columns["null_mean"] = (nulls.mean(1), "mean score of shuffled labels")
+        columns["null_95"] = (np.quantile(nulls, 0.95, axis=1), "95th percentile of scores of shuffled labels")
+        columns["p"] = (np.where(np.isfinite(scores), p, np.nan), "p-value against shuffled labels")
+    variables = {name: ("time", values, {"units": "1", "long_name": text}) for name, (values, text) in columns.items()}
+    return xr.Dataset(variables, {"time": responses["time"]})

@@ -1,0 +1,76 @@
+"""Canonical correlation: which directions of two populations vary together?"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import linalg
+
+from neuro_bpl.neural.dimensionality import leading
+from neuro_bpl.neural.responses import Population, centred
+from neuro_bpl.neural.similarity.kernel_alignment import paired_rows
+
+Maps = tuple[Float[np.ndarray, "unit component"], Float[np.ndarray, "unit_y component"]]
+
+
+def canonical_correlations(x: Population, y: Population) -> Float[np.ndarray, " component"]:
+    """ρᵢ = cos θᵢ, θ the principal angles between the column spaces of X and Y, both centred; largest first.
+
+    Hotelling 1936. Any invertible linear map of either population leaves them as they are. They are fitted to the
+    samples: with as many units as samples all are 1, whatever the populations. `held_out_correlation` tests them.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(20, 3))
+    >>> mixed = x @ np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 5.0], [0.0, 0.0, 0.1]])
+    >>> canonical_correlations(x, mixed).round(6)
+    array([1., 1., 1.])
+    """
+    first, second = (centred(values) for values in paired_rows(x, y))
+    return np.cos(linalg.subspace_angles(first, second))[::-1]
+
+
+def canonical_maps(x: Float[np.ndarray, "sample unit"], y: Float[np.ndarray, "sample unit_y"]) -> Maps:
+    """A = R_x⁻¹ U, B = R_y⁻¹ V of Q_xᵀ Q_y = U S Vᵀ: directions whose scores correlate by S (Björck & Golub 1973)."""
+    (q, r), (qq, rr) = (linalg.qr(values, mode="economic") for values in (x, y))
+    u, _, vt = linalg.svd(q.T @ qq, full_matrices=False)
+    return linalg.pinv(r) @ u, linalg.pinv(rr) @ vt.T
+
+
+def held_out_correlation(
+    x: Float[np.ndarray, "condition time unit"],
+    y: Float[np.ndarray, "condition time unit_y"],
+    held_out: list[Bool[np.ndarray, " condition"]],
+    n_components: int,
+) -> float:
+    """Mean over canonical directions, fitted to some conditions, of the correlation of scores in those left out.
+
+    Both populations are first reduced to their leading principal components (Raghu et al. 2017), y to those of the
+    conditions that are fitted. NaN where a population does not vary.
+    """
+    reduced = leading(x, n_components)
+    found = [_one_fold(reduced, y, out, n_components) for out in held_out]
+    return float(np.mean(found))
+
+
+def _one_fold(
+    x: Float[np.ndarray, "condition time unit"],
+    y: Float[np.ndarray, "condition time unit_y"],
+    out: Bool[np.ndarray, " condition"],
+    n_components: int,
+) -> float:
+    # Shorthand
+    fit_x, fit_y = (values[~out].reshape(-1, values.shape[-1]) for values in (x, y))
+    test_x, test_y = (values[out].reshape(-1, values.shape[-1]) for values in (x, y))
+    mean = fit_y.mean(0)
+    _, vectors = np.linalg.eigh((fit_y - mean).T @ (fit_y - mean))
+    basis = vectors[:, ::-1][:, :n_components]
+    a, b = canonical_maps(fit_x - fit_x.mean(0), (fit_y - mean) @ basis)
+    return float(np.mean(column_correlations(test_x @ a, (test_y - mean) @ basis @ b)))
+
+
+def column_correlations(
+    x: Float[np.ndarray, "sample component"], y: Float[np.ndarray, "sample component"]
+) -> Float[np.ndarray, " component"]:
+    """Pearson's correlation of each column of X with that of Y; 0 where one does not vary."""
+    x, y = centred(x), centred(y)
+    size = np.linalg.norm(x, axis=0) * np.linalg.norm(y, axis=0)
+    return np.divide((x * y).sum(0), size, out=np.zeros(x.shape[1]), where=size > 0)

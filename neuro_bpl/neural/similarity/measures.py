@@ -1,0 +1,170 @@
+"""Measures of similarity between a model's population and a recorded one, each with the ceiling that noise sets it.
+
+A measure takes a model's averages and a recording's (`averaging.Target`), and gives a number that is larger for more
+similar populations. How reliable the recording is under it is found from two halves of the trials.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from neuro_bpl.neural.similarity.averaging import Target
+from neuro_bpl.neural.similarity.canonical_correlation import held_out_correlation
+from neuro_bpl.neural.similarity.dynamics import linear_operator, operator_similarity
+from neuro_bpl.neural.similarity.kernel_alignment import cka
+from neuro_bpl.neural.similarity.linear_prediction import pooled_correlation, predicted
+from neuro_bpl.neural.similarity.procrustes import aligned
+from neuro_bpl.neural.similarity.representational_similarity import cross_validated_distances, distances, rdm_similarity
+from neuro_bpl.neural.similarity.resampling import ceiling, folds
+from neuro_bpl.parameters import nearest, refusal
+
+Averages = Float[np.ndarray, "condition time unit"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of similarity.
+
+    Parameters
+    ----------
+    name : str
+        As in a table.
+    score : callable
+        `(averages of the model, Target) → float`.
+    reliability : callable
+        `Target → float`: the same of one half of the recording's trials against the other.
+    n_parts : int
+        Disjoint parts of the trials that it needs, 2 or 4.
+    of_split : bool
+        Whether the score depends on how trials were split, so that it is averaged over splits.
+    attenuates : bool
+        Whether noise lowers the score as it lowers a correlation, so that the ceiling is √(2r/(1 + r)) of the
+        reliability r; otherwise the score is that against halves, and the ceiling is r.
+    reads_conditions : bool
+        Whether it matters which condition of the model is held against which of the recording.
+    n_conditions : int
+        How many conditions it needs.
+    """
+
+    name: str
+    score: Callable[[Averages, Target], float]
+    reliability: Callable[[Target], float]
+    n_parts: int = 2
+    of_split: bool = False
+    attenuates: bool = True
+    reads_conditions: bool = True
+    n_conditions: int = 2
+
+    def ceiling(self, reliability: float) -> float:
+        """What a model scores that is equal to the recording but for its noise."""
+        return ceiling(reliability) if self.attenuates else reliability
+
+
+def predictivity(n_components: int = 8, n_folds: int = 5) -> Measure:
+    """Correlation of recorded activity with that predicted from the model, in conditions that were not fitted."""
+
+    def score(model: Averages, target: Target) -> float:
+        held_out = folds(len(model), n_folds)
+        return pooled_correlation(predicted(model, target.means, held_out, n_components), target.means)
+
+    return Measure("predictivity", score, _correlation_of_halves)
+
+
+def canonical(n_components: int = 4, n_folds: int = 5) -> Measure:
+    """Mean canonical correlation of the leading components, in conditions that were not fitted."""
+
+    def score(model: Averages, target: Target) -> float:
+        return held_out_correlation(model, target.means, folds(len(model), n_folds), n_components)
+
+    def reliability(target: Target) -> float:
+        first, second = target.halves()
+        return held_out_correlation(first, second, folds(len(first), n_folds), n_components)
+
+    return Measure("cca", score, reliability)
+
+
+def procrustes(n_folds: int = 5) -> Measure:
+    """Correlation of recorded activity with the model's, rotated and scaled to fit in other conditions."""
+
+    def score(model: Averages, target: Target) -> float:
+        return pooled_correlation(aligned(model, target.means, folds(len(model), n_folds)), target.means)
+
+    return Measure("procrustes", score, _correlation_of_halves)
+
+
+def kernel() -> Measure:
+    """Unbiased linear CKA over conditions and times."""
+
+    def score(model: Averages, target: Target) -> float:
+        return cka(model, target.means)
+
+    return Measure("cka", score, lambda target: cka(*target.halves()))
+
+
+def representational(method: str = "pearson") -> Measure:
+    """Correlation of the distances between conditions (all times), cross-validated over trials in the recording."""
+
+    def score(model: Averages, target: Target) -> float:
+        parts = _features(target.parts)
+        recorded = np.mean([cross_validated_distances(a, b) for a, b in combinations(parts, 2)], 0)
+        return rdm_similarity(distances(_features(model)), recorded, method)
+
+    def reliability(target: Target) -> float:
+        parts = _features(target.parts)
+        first, second = (cross_validated_distances(*parts[half : half + 2]) for half in (0, 2))
+        return rdm_similarity(first, second, method)
+
+    return Measure("rsa", score, reliability, n_parts=4, of_split=True, n_conditions=3)
+
+
+def dynamical(n_delays: int = 4, rank: int = 6) -> Measure:
+    """Similarity of linear operators fitted to delay-embedded trajectories, up to an orthogonal change of basis."""
+
+    def operator(x: Averages) -> Float[np.ndarray, "state state"]:
+        return linear_operator(x, n_delays=n_delays, rank=rank)
+
+    def score(model: Averages, target: Target) -> float:
+        own = operator(model)
+        return float(np.mean([operator_similarity(own, operator(half)) for half in target.halves()]))
+
+    def reliability(target: Target) -> float:
+        first, second = target.halves()
+        return operator_similarity(operator(first), operator(second))
+
+    return Measure("dsa", score, reliability, of_split=True, attenuates=False, reads_conditions=False)
+
+
+MEASURES: dict[str, Callable[..., Measure]] = {
+    "predictivity": predictivity,
+    "cca": canonical,
+    "procrustes": procrustes,
+    "cka": kernel,
+    "rsa": representational,
+    "dsa": dynamical,
+}
+
+
+def measure(name: str, **options: Any) -> Measure:
+    """The measure called `name`, with options such as `n_components` other than their defaults.
+
+    Examples
+    --------
+    >>> measure("cca", n_components=3).name
+    'cca'
+    """
+    if name not in MEASURES:
+        fix = f'"{nearest(name, list(MEASURES))}"'
+        raise refusal("metric", name, ", ".join(MEASURES), "these measures are known", fix)
+    return MEASURES[name](**options)
+
+
+def _correlation_of_halves(target: Target) -> float:
+    return pooled_correlation(*target.halves())
+
+
+def _features(x: Float[np.ndarray, "*lead time unit"]) -> Float[np.ndarray, "*lead feature"]:
+    return x.reshape(*x.shape[:-2], -1)

@@ -21,10 +21,12 @@ from matplotlib.figure import Figure
 import neuro_bpl as nb
 from neuro_bpl import cli, figures
 from neuro_bpl.neural import cursor, manifold, repertoire
+from neuro_bpl.neural.fetching import FOLDER, RECORDINGS, fetch
 from neuro_bpl.neural.golub import read_golub
 from neuro_bpl.parameters import field, refusal
+from neuro_bpl.tasks.image_set import data_folder
 
-COMMAND = "python models/bci_relearning.py"
+COMMAND, RECORDING = "python models/bci_relearning.py", "golub2018"
 MONKEY, IDLE = "monkey, learnt", "monkey, halves before learning"
 MEASURES = {
     "perturbed": "progress, permuted map (part of intuitive before)",
@@ -42,7 +44,8 @@ class Parameters:
     """What to read and where to draw."""
 
     run: str = field("data/runs/bci_relearning", "folder of the runs and mappings to read")
-    recording: str = field("data/golub2018_bci_m1.mat", "file of the monkey's session")
+    recording: str = field("", "file of the monkey's session (empty: that of the folder of recordings)")
+    download: bool = field(False, "fetch the public session where that folder lacks it")
     n_permutations: int = field(200, "permutations for the monkey's chance level", low=1)
     output: str = field("data/figures/bci_relearning", "figure, without suffix; an older one there is replaced")
 
@@ -259,9 +262,14 @@ def draw(found: xr.Dataset, recorded: xr.Dataset, intervals: dict, idle: dict, l
     return figure
 
 
+def session_file(download: bool) -> Path:
+    """The session in the folder of recordings; fetched where that is asked for."""
+    return fetch(RECORDING)[0] if download else data_folder(None) / FOLDER / next(iter(RECORDINGS[RECORDING].files))
+
+
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    session = read_golub(p.recording)
+    session = read_golub(p.recording or session_file(p.download))
     recorded, intervals, chance = monkey(session, p.n_permutations)
     idle = without_learning(session)
     found = models(Path(p.run))

@@ -21,6 +21,7 @@ from neuro_bpl.cerebellum import GranularWeights
 from neuro_bpl.constraints import fan_in_mask
 from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.neural import connectome
+from neuro_bpl.neural.fetching import fetch
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.sweeping import carry_out
 
@@ -33,7 +34,7 @@ RECORD = ("gradient_alignment", "granule_rates", "predicted_gradient", "true_gra
 class Parameters:
     """Constants of the model."""
 
-    connectome: str = field("data/nguyen2023_mf_grc_connectome.npz", "file of the measured graph (measured, rewired)")
+    connectome: str = field("", "file of the measured graph (empty: that of the folder of recordings)")
     wiring: str = field("measured", "measured, rewired, a number of fibres a cell reads, or all")
     rule: str = field("bp_lambda", "learning rule", choices=("bp_lambda",))
     lambda_: float = field(1.0, "trace decay", symbol="λ", low=0, high=1)
@@ -74,7 +75,7 @@ class Parameters:
 @cache
 def graph(path: str) -> xr.Dataset:
     """The measured graph, read once."""
-    return connectome.read_connectome(path)
+    return connectome.read_connectome(path or fetch("nguyen2023")[0])
 
 
 def task(p: Parameters) -> nb.tasks.TargetReaching:

@@ -51,7 +51,7 @@ def choice_auc(responses: xr.DataArray, choice: str | xr.DataArray = "went_right
 
 
 def rectified(auc: xr.DataArray) -> xr.DataArray:
-    """|A − ½| + ½: how well a unit tells choices, whichever it prefers; above ½ by chance, too.
+    """abs(A − ½) + ½: how well a unit tells choices, whichever it prefers; above ½ by chance, too.
 
     Examples
     --------

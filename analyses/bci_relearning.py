@@ -21,10 +21,9 @@ from matplotlib.figure import Figure
 import neuro_bpl as nb
 from neuro_bpl import cli, figures
 from neuro_bpl.neural import cursor, manifold, repertoire
-from neuro_bpl.neural.fetching import FOLDER, RECORDINGS, fetch
+from neuro_bpl.neural.fetching import fetch, paths
 from neuro_bpl.neural.golub import read_golub
 from neuro_bpl.parameters import field, refusal
-from neuro_bpl.tasks.image_set import data_folder
 
 COMMAND, RECORDING = "python models/bci_relearning.py", "golub2018"
 MONKEY, IDLE = "monkey, learnt", "monkey, halves before learning"
@@ -70,7 +69,9 @@ def without_learning(session: xr.DataTree) -> dict[str, repertoire.Interval]:
     """Changes from the first to the second half of each angle's steps before learning, in the order of the file."""
     before = session["trials"]["phase"].values == "before"
     z, angle = session["activity/factors"].isel(time=0).values[before], session["trials"]["angle"].values[before]
-    place = np.concatenate([np.arange((angle == one).sum()) / (angle == one).sum() for one in np.unique(angle)])
+    place = np.empty(len(angle))
+    for one in np.unique(angle):
+        place[angle == one] = np.arange((angle == one).sum()) / (angle == one).sum()
     first, second = place < 0.5, place >= 0.5
     found = _changes((z[first], z[second]), (angle[first], angle[second]))
     return {name: repertoire.mean_change(values, angle[second]) for name, values in found.items()}
@@ -264,7 +265,7 @@ def draw(found: xr.Dataset, recorded: xr.Dataset, intervals: dict, idle: dict, l
 
 def session_file(download: bool) -> Path:
     """The session in the folder of recordings; fetched where that is asked for."""
-    return fetch(RECORDING)[0] if download else data_folder(None) / FOLDER / next(iter(RECORDINGS[RECORDING].files))
+    return (fetch(RECORDING) if download else paths(RECORDING))[0]
 
 
 def analyse(p: Parameters) -> None:

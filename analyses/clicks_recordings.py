@@ -22,11 +22,10 @@ from neuro_bpl import cli, figures
 from neuro_bpl.neural.alignment import align
 from neuro_bpl.neural.binning import bin
 from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.fetching import FOLDER, fetch
+from neuro_bpl.neural.fetching import fetch, paths
 from neuro_bpl.neural.hanks import read_hanks
 from neuro_bpl.neural.psychometry import curve, psychometric
 from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.tasks.image_set import data_folder
 
 WINDOWS = ((-0.3, 0.0), (0.0, 0.2), (0.2, 0.4))  # seconds from stimulus onset
 LOOKS = {"FOF": ("#0072B2", "-", "o"), "PPC": ("#D55E00", "--", "s")}
@@ -59,22 +58,23 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Rectified choice AUC `(unit, time)` of a region, and its mean over units by `(shuffle, time)`."""
+    """Rectified choice AUC `(unit, time)` of a region; of shuffles, its mean over units and that over shuffles."""
 
     areas: xr.DataArray
     shuffled: xr.DataArray
+    chance: xr.DataArray
 
 
 def read_sessions(p: Parameters) -> list[xr.DataTree]:
     """All sessions of the folder."""
-    folder = Path(p.folder) if p.folder else data_folder(None) / FOLDER / "hanks2015"
+    folder = Path(p.folder) if p.folder else paths("hanks2015")[0].parent
     if p.download:
-        fetch("hanks2015")
-    paths = sorted(folder.glob("*.mat"))
-    if not paths:
+        fetch("hanks2015", folder.parent)
+    files = sorted(folder.glob("*.mat"))
+    if not files:
         fix = "--download, or --folder with the sessions"
         raise refusal("folder", str(folder), "a folder of sessions (*.mat)", "there are none in it", fix)
-    return [read_hanks(path) for path in paths]
+    return [read_hanks(path) for path in files]
 
 
 def counts_of(session: xr.DataTree, start: float, end: float, width: float, p: Parameters) -> xr.DataArray:
@@ -98,7 +98,8 @@ def tuning(counts: list[xr.DataArray], p: Parameters) -> Tuning:
     if sum(one.sizes["unit"] for one in areas) < 2:
         raise refusal("units", 1, "at least two of a region", "intervals are over units", "a folder with more sessions")
     joined, null = (xr.concat(found, "unit", coords="minimal", compat="override") for found in (areas, shuffled))
-    return Tuning(joined.transpose("unit", ...), null.mean("unit"))
+    chance = null.mean("shuffle").transpose("unit", ...)
+    return Tuning(joined.transpose("unit", ...), null.mean("unit", skipna=False), chance)
 
 
 def shuffled_choices(counts: xr.DataArray, number: int, rng: np.random.Generator) -> xr.DataArray:
@@ -141,13 +142,15 @@ def report_areas(tunings: dict[str, Tuning], p: Parameters) -> None:
     for region, found in tunings.items():
         for name, at, window in cases:
             areas, null = (values.sel(set=name).isel(time=at).values for values in (found.areas, found.shuffled))
-            p_value = (1 + (null >= areas.mean()).sum()) / (1 + len(null))
+            known = np.isfinite(areas).all()  # a unit may lack trials of one choice
+            p_value = (1 + (null >= areas.mean()).sum()) / (1 + len(null)) if known else np.nan
             chance = f"{null.mean():.3f}, {np.quantile(null, 0.95):.3f} | {p_value:.4f} |"
             print(f"| {region} ({len(areas)} units) | {window} | {name} | {shown([areas], p)} | {chance}")
     for one, other in itertools.combinations(tunings, 2):
         for name, at, window in cases:
-            both = [tunings[region].areas.sel(set=name).isel(time=at).values for region in (one, other)]
-            print(f"| {one} − {other} | {window} | {name} | {shown(both, p)} | | |")
+            above = [found.areas - found.chance for found in (tunings[one], tunings[other])]
+            both = [values.sel(set=name).isel(time=at).values for values in above]
+            print(f"| {one} − {other}, above shuffles | {window} | {name} | {shown(both, p)} | | |")
 
 
 def shown(samples: list[np.ndarray], p: Parameters) -> str:

@@ -27,6 +27,7 @@ COMMAND = "python models/evidence_accumulation.py"
 NUMBERS = ("total_rate", "shortest", "longest", "dt", "click_noise", "n_validation", "n_test", "n_probe")
 CONTRASTS = {
     "error > correct": ("error", "correct"),
+    "error > correct, difficult": ("difficult error", "difficult correct"),
     "difficult > easy, correct": ("difficult correct", "easy correct"),
     "difficult > easy, error": ("difficult error", "easy error"),
 }
@@ -123,10 +124,32 @@ def shares(said: xr.DataArray, belongs: xr.DataArray) -> xr.DataArray:
 
 
 def shuffled(said: xr.DataArray, belongs: xr.DataArray, n_shuffles: int) -> xr.DataArray:
-    """Shares when conditions are dealt out to trials anew, `shuffle` times."""
+    """Shares when what a contrast compares is dealt out anew among its own trials, `shuffle` times.
+
+    Outcomes are dealt out among all trials (or all difficult ones), difficulty among trials of one outcome: what else
+    differs between trials stays where it is.
+    """
     rng = np.random.default_rng(0)
-    orders = [rng.permutation(said.sizes["trial"]) for _ in range(n_shuffles)]
-    return xr.concat([shares(said, belongs.isel(trial=order)) for order in orders], "shuffle")
+    found = []
+    for contrast, (one, other) in CONTRASTS.items():
+        first, second = (belongs.sel(condition=name, drop=True) for name in (one, other))
+        draws = [shares(said, dealt(belongs, one, other, first, first | second, rng)) for _ in range(n_shuffles)]
+        found.append(xr.concat(draws, "shuffle").sel(contrast=contrast))
+    return xr.concat(found, "contrast")
+
+
+def dealt(
+    belongs: xr.DataArray, one: str, other: str, first: xr.DataArray, among: xr.DataArray, rng: np.random.Generator
+) -> xr.DataArray:
+    """Conditions in which `one` has as many trials as before, drawn from those of both, for each network."""
+    ranks = xr.where(among, xr.DataArray(rng.random(among.shape), dims=among.dims), np.inf)
+    drawn = among & (
+        ranks.argsort(axis=ranks.get_axis_num("trial")).argsort(ranks.get_axis_num("trial")) < first.sum("trial")
+    )
+    new = belongs.copy()
+    new.loc[{"condition": one}] = drawn.transpose(*belongs.sel(condition=one).dims)
+    new.loc[{"condition": other}] = (among & ~drawn).transpose(*belongs.sel(condition=other).dims)
+    return new
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ the similarity of responses (docs/neural_comparing.md), with its ceiling, null a
 before they learn: what learning by any rule adds is the difference from them.  Draws a figure (PNG and SVG).
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from neuro_bpl.neural.binning import bin, rate
 from neuro_bpl.neural.choice import choice_auc, rectified
 from neuro_bpl.neural.clicks import trials_of
 from neuro_bpl.neural.decoding import decode
+from neuro_bpl.neural.fetching import paths
 from neuro_bpl.neural.pseudo_population import pooled, pseudo_trials
 from neuro_bpl.neural.psychometry import curve, psychometric
 from neuro_bpl.neural.reading import read
@@ -31,7 +33,6 @@ from neuro_bpl.neural.responding import respond
 from neuro_bpl.neural.similarity.comparison import compare
 from neuro_bpl.neural.similarity.comparison_table import table
 from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.tasks.image_set import data_folder
 
 METRICS = ("predictivity", "cca", "procrustes", "cka", "rsa")  # too few times for dynamics
 NEWBORN = "newborn"
@@ -75,7 +76,7 @@ class Region:
 
 def sessions_of(p: Parameters) -> dict[str, list[xr.DataTree]]:
     """All sessions of the folder, by region."""
-    folder = Path(p.folder) if p.folder else data_folder(None) / "neural" / "hanks2015"
+    folder = Path(p.folder) if p.folder else paths("hanks2015")[0].parent
     found = [read(path) for path in sorted(folder.glob("*.mat"))]
     if not found:
         fix = "--folder with the sessions, or NEURO_BPL_DATA"
@@ -102,7 +103,8 @@ def recorded(session: xr.DataTree, p: Parameters) -> xr.DataArray:
 def simulated(run: xr.DataTree, rule: str, session: xr.DataTree, p: Parameters) -> xr.DataArray:
     """Rates of all networks of a rule in a session's lasting trials, until the end of the window."""
     dt, noise = (float(run["parameters"][name].values.flat[0]) for name in (DT, NOISE))
-    trials, snapshots = trials_of(session, dt, noise, p.seed), None
+    own = zlib.crc32(f"{p.seed} {session.attrs['session']}".encode()) >> 1  # every session has noise of its own
+    trials, snapshots = trials_of(session, dt, noise, own), None
     if rule == NEWBORN:
         rule, snapshots = rules_of(run)[0], [int(run["weights"]["snapshot"][0])]
     at = {"rule": rule} if "rule" in run["training"].dims else {}
@@ -168,9 +170,11 @@ def tuning(found: Region) -> dict[str, xr.DataArray]:
 
 def chance(found: Region, p: Parameters) -> xr.DataArray:
     """What recorded units have by chance: mean over units of the rectified AUC, of choices shuffled within sessions."""
-    rng, null = np.random.default_rng(p.seed), []
+    null = []
     for unit in found.recording["unit"]:
         own = found.recording.sel(unit=unit).dropna("trial")
+        session = str(unit.item()).partition("/")[0]
+        rng = np.random.default_rng([p.seed, zlib.crc32(session.encode())])  # units of a session share its shuffles
         orders = rng.permuted(np.tile(own["went_right"].values, (p.n_permutations, 1)), axis=1)
         null.append(rectified(choice_auc(own, xr.DataArray(orders, dims=("shuffle", "trial")))))
     return xr.concat(null, "unit", coords="minimal", compat="override").mean("unit")
@@ -187,11 +191,16 @@ def decoded(found: Region, label: str, kind: str, p: Parameters) -> dict[str, li
     rng = np.random.default_rng(p.seed)
     for name, one in found.models.items():
         own = [_network(one, seed, rats.sizes["unit"], rng) for seed in range(one.sizes["seed"])]
-        enough = [one for one in own if np.unique(one[label], return_counts=True)[1].min() >= FOLDS]
-        enough = [one for one in enough if is_two_sided(one.coords.to_dataset())]
-        put = [pseudo_trials(network, label, p.seed, most) for network in enough]
-        scores[name] = [decode(network, label, kind=kind, n_splits=FOLDS, seed=p.seed) for network in put]
+        scores[name] = [_decoded(network, label, kind, most, p.seed) for network in own]
     return scores
+
+
+def _decoded(network: xr.DataArray, label: str, kind: str, most: int, seed: int) -> xr.Dataset:
+    """Score of one network; NaN where too few of its trials have one of the labels."""
+    counts = np.unique(network[label], return_counts=True)[1]
+    if counts.min() < FOLDS or (label == "went_right" and not is_two_sided(network.coords.to_dataset())):
+        return xr.Dataset({"score": ("time", [np.nan])})
+    return decode(pseudo_trials(network, label, seed, most), label, kind=kind, n_splits=FOLDS, seed=seed)
 
 
 def _network(rates: xr.DataArray, seed: int, n_units: int, rng: np.random.Generator) -> xr.DataArray:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import cli, figures
+from neuro_bpl.neural.dimensionality import participation_ratio
 from neuro_bpl.parameters import field, refusal
 
 COMMAND = "python models/granule_wiring.py --sweep wiring=measured,rewired,4"
@@ -31,15 +32,10 @@ class Parameters:
     output: str = field("data/figures/granule_fan_in", "figure, without suffix; an older one there is replaced")
 
 
-def participation_ratio(rates: xr.DataArray) -> xr.DataArray:
-    """(Σ λ)² / Σ λ² of the eigenvalues λ of the covariance over trials and steps (Litwin-Kumar et al. 2017).
-
-    Without eigenvalues: Σ λ = trace Σ and Σ λ² = ‖Σ‖². NaN where nothing varies.
-    """
-    centred = (rates - rates.mean(("trial", "time"))).stack(sample=("trial", "time"))
-    gram = xr.dot(centred, centred.rename(sample="other").drop_vars(["trial", "time", "other"]), dim="granule")
-    total = (centred**2).sum(("sample", "granule"))
-    return total**2 / (gram**2).sum(("sample", "other"))
+def dimension(rates: xr.DataArray) -> xr.DataArray:
+    """Participation ratio over trials and steps (Litwin-Kumar et al. 2017)."""
+    samples = rates.stack(sample=("trial", "time"))
+    return xr.apply_ufunc(participation_ratio, samples, input_core_dims=[["sample", "granule"]], vectorize=True)
 
 
 def outcomes(run: xr.DataTree) -> xr.Dataset:
@@ -51,7 +47,7 @@ def outcomes(run: xr.DataTree) -> xr.Dataset:
     if cosine.sizes["seed"] < 2:
         raise refusal("run", "one seed", "at least two", "intervals are over seeds", f"{COMMAND} --seeds 10")
     rates = run["activity"]["granule_rates"].isel(snapshot=-1, drop=True)
-    found = {"cosine": cosine.isel(update=-1, drop=True).mean("time"), "dimension": participation_ratio(rates)}
+    found = {"cosine": cosine.isel(update=-1, drop=True).mean("time"), "dimension": dimension(rates)}
     return xr.Dataset(found)
 
 

@@ -67,7 +67,7 @@ def test_the_analysis_finds_the_region_and_the_window_that_tell_the_choice(scrip
             assert area < 0.65, kind
     assert np.mean([p < 0.05 for key, (_, p) in found.items() if key[:2] != ("FOF", 0.2)]) <= 0.2
     assert "| T034 | FOF | 1 | 2 | 80 (0) |" in out
-    assert "| FOF − PPC | 0.2 to 0.4 |" in out
+    assert "| FOF − PPC, above shuffles | 0.2 to 0.4 |" in out
     assert {path.suffix for path in tmp_path.glob("figure.*")} == {".png", ".svg"}
 
 

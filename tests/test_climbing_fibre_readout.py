@@ -77,6 +77,9 @@ def test_shares_count_units_and_shuffling_takes_the_difference_away():
     null = analysis.shuffled(said, belongs, 50).sel(contrast="error > correct", read_out="unsigned")
     assert null.std() > 0
     assert null.mean() < 0.5
+    # Units that tell the outcome alone tell nothing of difficulty when that is dealt out among trials of one outcome.
+    kept = analysis.shuffled(said, belongs, 20).sel(contrast="difficult > easy, correct", read_out="unsigned")
+    assert (kept == 0).all()
     nobody = analysis.shares(said, belongs & (belongs.condition != "error"))
     assert np.isnan(nobody.sel(contrast="error > correct")).all()
 
@@ -108,7 +111,7 @@ def test_the_analysis_draws_and_reports(run, recording, tmp_path, monkeypatch, c
     status, out, err = analysed(monkeypatch, capsys, *words)
     assert (status, err) == (0, "")
     assert "| error > correct | recorded | 50 dendrites | 0.800" in out
-    assert out.count("BP(1)") == 10
+    assert out.count("BP(1)") == 13
     assert {path.name for path in tmp_path.glob("figure.*")} == {"figure.png", "figure.svg"}
 
 

@@ -243,7 +243,7 @@ def test_wirings_are_compared_on_the_same_cortex(stored):
 
 
 def test_the_participation_ratio_counts_dimensions():
-    ratio = module(ANALYSIS).participation_ratio
+    ratio = module(ANALYSIS).dimension
     rng = np.random.default_rng(0)
     samples = np.linalg.qr(rng.normal(size=(60, 5)))[0]
     samples = np.linalg.qr(samples - samples.mean(0))[0]

@@ -173,7 +173,7 @@ def test_every_recording_says_where_it_is_from_and_how_it_may_be_used():
         assert set(recording.originals) <= set(recording.files)
         for file in recording.files:
             assert all(url.startswith("https://raw.githubusercontent.com/") for url in recording.addresses(file))
-        assert recording.format in (*READERS, "read_deverett", "numpy.load")
+        assert recording.format in (*READERS, "read_deverett", "read_connectome")
     (golub,) = RECORDINGS["golub2018"].addresses("golub2018_bci_m1.mat")
     assert golub.endswith("/mattgolub/bci_learning/3e6f00c95909/exampleData.mat")
 

@@ -60,7 +60,7 @@ def trials_of(session: xr.DataTree, dt: float, click_noise: float = 0.0, seed: i
     lengths = np.where(known, np.maximum(np.ceil(np.round(duration / dt, 6)), 1), 1).astype(np.int32)
     time, trial, side = _clicks(session, on, duration)
     clicks = np.zeros((len(on), int(lengths.max(initial=1)), len(SIDES)), np.int32)
-    step = np.minimum((time / dt + SLACK).astype(int), lengths[trial] - 1)
+    step = np.minimum(((time + SLACK) / dt).astype(int), lengths[trial] - 1)
     np.add.at(clicks, (trial, step, side), 1)
     counts = jnp.asarray(known & (duration >= dt), jnp.zeros(0).dtype)[:, None]
     trials = trials_from(jnp.asarray(clicks), jnp.asarray(lengths), counts)

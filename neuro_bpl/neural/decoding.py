@@ -1,5 +1,7 @@
 """Decoding: what can be read out of a population, of trials, or of conditions, that the decoder has not seen?"""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,7 @@ def decode(
     n_splits : int
         Folds.
     n_permutations : int
-        Times that labels are shuffled among trials, for the null.
+        Times that labels are shuffled among trials, for the null; 0 with `across`.
     seed : int
         Of folds and shuffles.
 
@@ -81,6 +83,9 @@ def decode(
         )
     if kind not in KINDS:
         raise refusal("kind", kind, " or ".join(KINDS), "it decides the decoder", 'kind="class"')
+    if across is not None and n_permutations:
+        why = "trials of a condition that is held out whole cannot change places with others"
+        raise refusal("n_permutations", n_permutations, "0 with across", why, "n_permutations=0, or across=None")
     targets = _targets(responses, label, kind)
     groups = None if across is None else pd.factorize(checked("responses", responses, across)[across].values)[0]
     known = np.isfinite(targets) & ((groups >= 0) if groups is not None else True)
@@ -165,9 +170,19 @@ def _labelled(found: list, responses: xr.DataArray, chance: float, n_permutation
         "n_trials": (n_trials, "number of trials"),
     }
     if n_permutations:
-        p = (1 + (nulls >= scores[:, None]).sum(1)) / (1 + n_permutations)
-        columns["null_mean"] = (nulls.mean(1), "mean score of shuffled labels")
-        columns["null_95"] = (np.quantile(nulls, 0.95, axis=1), "95th percentile of scores of shuffled labels")
-        columns["p"] = (np.where(np.isfinite(scores), p, np.nan), "p-value against shuffled labels")
+        tried = np.isfinite(nulls).sum(1)  # a shuffle may leave a fold without trials of a class
+        p = (1 + (nulls >= scores[:, None]).sum(1)) / (1 + tried)
+        known = np.isfinite(scores) & (tried > 0)
+        columns["null_mean"] = (_over(np.mean, nulls), "mean score of shuffled labels")
+        columns["null_95"] = (
+            _over(partial(np.quantile, q=0.95), nulls),
+            "95th percentile of scores of shuffled labels",
+        )
+        columns["p"] = (np.where(known, p, np.nan), "p-value against shuffled labels")
     variables = {name: ("time", values, {"units": "1", "long_name": text}) for name, (values, text) in columns.items()}
     return xr.Dataset(variables, {"time": responses["time"]})
+
+
+def _over(statistic: Callable[[np.ndarray], Any], nulls: Float[np.ndarray, "time draw"]) -> Float[np.ndarray, " time"]:
+    """A statistic of the draws that are finite; NaN where there is none."""
+    return np.array([statistic(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in nulls])

@@ -103,7 +103,7 @@ RECORDINGS: Mapping[str, Recording] = {
         source="https://github.com/htem/cb2_project_analysis (commit abb85f04c2b7)",
         licence="MIT",
         citation="Nguyen et al. 2023, Nature 613:543",
-        format="numpy.load",
+        format="read_connectome",
         originals={},
     ),
 }
@@ -144,16 +144,19 @@ def fetch(name: str, folder: Path | str | None = None) -> list[Path]:
     if name not in RECORDINGS:
         why, fix = "these are known by address and checksum", f'"{nearest(str(name), list(RECORDINGS))}"'
         raise refusal("recording", name, ", ".join(RECORDINGS), why, fix)
+    return [_fetch(RECORDINGS[name], path) for path in paths(name, folder)]
+
+
+def paths(name: str, folder: Path | str | None = None) -> list[Path]:
+    """Where the files of a public recording lie, or will; nothing is looked at or fetched."""
     place = Path(folder) if folder is not None else data_folder(None) / FOLDER
-    paths = []
-    for file in RECORDINGS[name].files:
-        paths.append(_fetch(RECORDINGS[name], place, file))
-    return paths
+    return [place / file for file in RECORDINGS[name].files]
 
 
-def _fetch(recording: Recording, folder: Path, file: str) -> Path:
+def _fetch(recording: Recording, path: Path) -> Path:
     """One file, in place."""
-    path, checksum = folder / file, recording.files[file]
+    file = next(file for file in recording.files if path.as_posix().endswith(file))
+    checksum = recording.files[file]
 
     def check(candidate: Path) -> None:
         check_sha256(candidate.read_bytes(), checksum)

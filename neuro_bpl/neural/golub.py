@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from neuro_bpl.neural import cursor
+from neuro_bpl.neural import cursor, matlab
 from neuro_bpl.neural.session import Column, from_arrays
 from neuro_bpl.parameters import refusal
 
@@ -112,6 +112,7 @@ def read_golub(path: Path | str) -> xr.DataTree:
 def _contents(path: Path) -> Any:
     from scipy import io
 
+    matlab.check_integrity(path)
     return io.loadmat(path, squeeze_me=True, struct_as_record=False, verify_compressed_data_integrity=True)
 
 

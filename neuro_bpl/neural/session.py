@@ -126,6 +126,9 @@ def validate(session: xr.DataTree) -> None:
                 raise refusal(f"{group}/{name}", f"no {missing[0]}", missing[0], "a number needs a unit", fix)
     if "spikes" in session:
         _check_spikes(session)
+    if "events" in session and "trial" in session["events"].data_vars:
+        events = session["events"].to_dataset()
+        _check_positions("events/trial", events["trial"].values, session["trials"].sizes["trial"])
 
 
 def spike_times(session: xr.DataTree, unit: int, trial: int | None = None) -> Float[np.ndarray, " spike"]:
@@ -236,12 +239,12 @@ def _check_spikes(session: xr.DataTree) -> None:
     if not np.isfinite(times).all():
         got = f"{int((~np.isfinite(times)).sum())} times that are not finite"
         raise refusal("spikes/time", got, "finite seconds", "a spike has a time", "spike times without them")
-    _check_positions("unit", unit, session["units"].sizes["unit"])
+    _check_positions("spikes/unit", unit, session["units"].sizes["unit"])
     if session.attrs["clock"] == "trial":
-        _check_positions("trial", spikes["trial"].values, session["trials"].sizes["trial"])
+        _check_positions("spikes/trial", spikes["trial"].values, session["trials"].sizes["trial"])
 
 
 def _check_positions(name: str, positions: Int[np.ndarray, " spike"], size: int) -> None:
     if positions.size and not 0 <= positions.min() <= positions.max() < size:
         got = (int(positions.min()), int(positions.max()))
-        raise refusal(f"spikes/{name}", got, f"positions 0 to {size - 1}", f"there are {size}", "positions from 0")
+        raise refusal(name, got, f"positions 0 to {size - 1}", f"there are {size}", "positions from 0")

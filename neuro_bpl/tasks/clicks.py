@@ -118,9 +118,9 @@ class PoissonClicks:
 
     def held_out(self, split: str) -> Trials:
         """Trials of "validation" or "test", drawn once, with their noise."""
-        key = held_out_key(split)
-        clicks = self._draw(key, self.n_validation if split == "validation" else self.n_test)
-        return self._heard(clicks, jax.random.fold_in(key, 1))
+        k_clicks, k_noise = jax.random.split(held_out_key(split))
+        clicks = self._draw(k_clicks, self.n_validation if split == "validation" else self.n_test)
+        return self._heard(clicks, k_noise)
 
     def probe(self) -> Trials:
         """The first validation trials."""

@@ -142,7 +142,8 @@ def dealt(
     belongs: xr.DataArray, one: str, other: str, first: xr.DataArray, among: xr.DataArray, rng: np.random.Generator
 ) -> xr.DataArray:
     """Conditions in which `one` has as many trials as before, drawn from those of both, for each network."""
-    ranks = xr.where(among, xr.DataArray(rng.random(among.shape), dims=among.dims), np.inf)
+    order = xr.DataArray(rng.random(among.sizes["trial"]), dims="trial")  # networks had the same trials
+    ranks = xr.where(among, order, np.inf).transpose(*among.dims)
     drawn = among & (
         ranks.argsort(axis=ranks.get_axis_num("trial")).argsort(ranks.get_axis_num("trial")) < first.sum("trial")
     )

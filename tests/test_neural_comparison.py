@@ -1,5 +1,7 @@
 """Comparison of rules with a recording: planted truth is found, its absence too, and what is left out is counted."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -70,8 +72,8 @@ def test_the_result_is_labelled_and_its_numbers_agree(found):
             [float(told[key]) for key in ("mean", "low", "high")]
         )
     assert (found["p_holm"] >= found["p"]).all()
-    r = found["reliability"].sel(metric="cka").item()
-    assert found["ceiling"].sel(metric="cka").item() == pytest.approx(np.sqrt(2 * r / (1 + r)))
+    r = found["reliability"].sel(metric="procrustes").item()
+    assert found["ceiling"].sel(metric="procrustes").item() == pytest.approx(np.sqrt(2 * r / (1 + r)))
 
 
 def test_operators_know_no_order_of_conditions_so_there_is_no_such_null(planted):
@@ -122,6 +124,10 @@ def test_the_test_of_two_rules_is_welchs_where_the_recording_adds_nothing(random
     # What other units would change counts as well.
     assert difference(x, y, random.normal(size=100), n_units=50)["p"] > mine["p"]
     assert np.isnan(difference(x[:1], y, np.zeros(2), n_units=50)["p"])
+    # What could not be resampled is unknown, not without variance.
+    unknown = difference(x, y, np.array([0.1, np.nan, 0.2]), n_units=50)
+    assert np.isnan([unknown[key] for key in ("p", "difference_low", "difference_high", "se_units")]).all()
+    assert unknown["difference"] == mine["difference"]
 
 
 @pytest.mark.science
@@ -189,8 +195,11 @@ def test_times_at_which_trials_have_ended_are_left_out():
     model.values[:, 3, 10:] = np.nan
     result = compare({"A": model}, recorded, metrics=("cka",), **FEW)
     assert result["n_times"] == 9
+    assert result.attrs["left_out times"] == 3
+    assert "silent units: 0, times: 3" in table(result)
     whole = compare({"A": model}, recording(A, random), metrics=("cka",), **FEW)
     assert whole["n_times"] == 10
+    assert whole.attrs["left_out times"] == 2
 
 
 def test_networks_are_matched_by_performance(planted):
@@ -202,7 +211,7 @@ def test_networks_are_matched_by_performance(planted):
     assert np.isfinite(result["score"].sel(rule="A")).values.ravel().tolist() == [False, True, False, True]
     text = table(result)
     assert "2 (0.81)" in text
-    assert "outside [0.75, 0.85] or diverged are left out: 2." in text
+    assert "diverged or perform outside [0.75, 0.85] are left out: A: 2, B: 0." in text
     assert "Performance recorded: 0.80." in text
 
 
@@ -212,6 +221,9 @@ def test_a_network_without_activity_is_left_out(planted):
     broken.values[1] = np.nan
     result = compare({"A": broken}, recorded, metrics=("cka",), **FEW)
     assert result["used"].sel(rule="A").values.tolist() == [True, False, True, True]
+    both = compare({"A": broken, "B": models["B"]}, recorded, metrics=("cka",), **FEW)
+    assert both["n_left_out"].values.tolist() == [1, 0]
+    assert "Networks that diverged are left out: A: 1, B: 0." in table(both)
 
 
 # ------------------------------------------------------------------------------------------------------ forms of input
@@ -324,6 +336,23 @@ def without_labels(one):
 def test_responses_that_cannot_be_compared_are_refused(planted, change, message):
     with pytest.raises(ValueError, match=message):
         compare(*change(*planted), **FEW)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cca", {"n_components": 0}, "at least 1"),
+        ("cca", {"n_components": 2.5}, "a whole number"),
+        ("predictivity", {"n_folds": 1}, "n_folds=2"),
+        ("dsa", {"rank": True}, "a whole number"),
+        ("dsa", {"ranks": 3}, "rank=…"),
+        ("cka", {"n_folds": 3}, 'measure("cka")'),
+        ("rsa", {"method": "person"}, 'method="pearson"'),
+    ],
+)
+def test_settings_of_a_measure_that_make_no_sense_are_refused(name, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        measure(name, **options)
 
 
 def test_a_table_is_of_a_comparison():

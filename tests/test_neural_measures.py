@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import DIMS, N_CONDITIONS, labelled, latent, rates, recording, turning
+from planted import DIMS, DT, N_CONDITIONS, labelled, latent, rates, recording, turning
 from scipy import stats
 
 from neuro_bpl.neural.decoding import decode
@@ -90,8 +90,46 @@ def test_a_model_equal_but_for_the_noise_reaches_the_ceiling_and_an_unrelated_on
     scores = [np.mean([one.score(model, target) for target in targets]) for model in (truth, other)]
     # What is fitted pays for the noise of the conditions that it is fitted to.
     low = 0.88 if name in ("predictivity", "procrustes") else 0.95
-    assert low < scores[0] / one.ceiling(reliability) < 1.05
+    assert low < scores[0] / one.ceiling(reliability, targets) < 1.05
     assert scores[1] < 0.6 * scores[0]
+
+
+def test_where_noise_is_strong_the_true_model_still_scores_the_ceiling():
+    random, names = np.random.default_rng(0), ("cka", "rsa")
+    found = {name: [] for name in names}
+    for _ in range(12):
+        truth, conditions = rates(A, 40, random), np.repeat(np.arange(N_CONDITIONS), 16)
+        noisy = labelled(random.poisson(0.3 * DT * truth[conditions]).astype(float), conditions)
+        targets = recorded_averages(noisy, "condition", n_splits=4, n_parts=4, normalise="none", seed=0).targets
+        for name in names:
+            one = measure(name)
+            score = np.mean([one.score(truth, target) for target in targets])
+            reliability = np.mean([one.reliability(target) for target in targets])
+            found[name].append((score, one.ceiling(reliability, targets), ceiling(reliability)))
+    for name in names:
+        score, limit, of_correlations = np.mean(found[name], 0)
+        assert 0.9 < score / limit < 1.1, name
+        # Doubling the trials does more for products of averages than Spearman and Brown say of sums.
+        assert score / of_correlations > 1.15, name
+
+
+def test_where_the_halves_share_nothing_there_is_no_ceiling(random):
+    drawn = random.normal(size=(2, N_CONDITIONS, 12, 5))
+    opposed = Target(drawn[0], np.stack([drawn[0], drawn[0], -drawn[0], -drawn[0]]))
+    for name in ("procrustes", "dsa"):
+        assert np.isnan(measure(name).ceiling(-0.1, [opposed]))
+    # Distances of one half that fall where those of the other rise.
+    apart = Target(drawn[0], np.stack([drawn[0], drawn[0], drawn[0], -drawn[0]]))
+    assert np.isnan(measure("rsa").ceiling(0.5, [apart]))
+    assert measure("rsa", method="spearman").ceiling(0.5, [apart]) == ceiling(0.5)
+    assert measure("dsa").ceiling(0.3, [opposed]) == 0.3
+
+
+def test_a_population_of_fewer_dimensions_is_judged_by_all_that_was_recorded():
+    population = latent(A, n_times=15)
+    scores = [measure("cca").score(population[..., :n], noiseless(population)) for n in (4, 2)]
+    assert scores == pytest.approx([1, 0.5], abs=2e-3)
+    assert measure("cca").score(np.ones_like(population), noiseless(population)) == 0
 
 
 def test_of_independent_populations_only_the_debiased_alignment_is_zero(random):
@@ -401,3 +439,9 @@ def test_orders_are_all_of_them_where_they_are_few(random):
     assert (np.sort(orders(6, 50, random)) == np.arange(6)).all()
     assert [fold.sum() for fold in folds(7, 3)] == [3, 2, 2]
     assert p_of_null(5, np.zeros(99)) == 0.01
+
+
+def test_orders_without_a_score_are_no_evidence():
+    assert p_of_null(5, np.array([0.0] * 9 + [np.nan] * 9)) == pytest.approx(0.1)
+    assert np.isnan(p_of_null(5, np.array([0.0] * 9 + [np.nan] * 10)))
+    assert np.isnan(p_of_null(np.nan, np.zeros(9)))

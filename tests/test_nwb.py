@@ -19,6 +19,7 @@ from tiny import BP1, refused, train
 import neuro_bpl as nb
 from neuro_bpl.neural import from_arrays, spike_times
 from neuro_bpl.neural.nwb import ClimbingFibres, PoissonSpikes, read_nwb, read_run_nwb, write_nwb
+from neuro_bpl.neural.nwb import file as nwb_file
 
 pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed")
 
@@ -38,10 +39,14 @@ def example(**changed):
     """A session that has something of everything."""
     counts = xr.DataArray(
         np.arange(24.0).reshape(3, 4, 2),
-        {"time": ("time", [0.1, 0.2, 0.3, 0.4], {"units": "s"})},
+        {
+            "time": ("time", [0.1, 0.2, 0.3, 0.4], {"units": "s"}),
+            "condition": ("trial", ["hit", "miss", "hit"], {"units": "1", "long_name": "condition"}),
+        },
         ("trial", "time", "unit"),
         attrs={"units": "1", "long_name": "spike count"},
     )
+    wheel = series("wheel", np.arange(6, dtype="f4").reshape(3, 2), [0, 1, 2.5], side="left")
     arguments = {
         "spike_times": [[0.9, 1.1, 3.2], []],
         "trials": {
@@ -58,8 +63,9 @@ def example(**changed):
             "time": ([3.0, 0.7, 0.6], "s", "time"),
             "trial": ([1, 0, 0], "1", "trial"),
             "kind": (["left", "right", "left"], "1", "side"),
+            "loudness": ([0.5, np.nan, 2.5], "dB", "loudness"),
         },
-        "behaviour": {"wheel": series("wheel", np.arange(6, dtype="f4").reshape(3, 2), [0, 1, 2.5], side="left")},
+        "behaviour": {"wheel": wheel.assign_coords(frame=("wheel_time", [7, 8, 10], {"units": "1"}))},
         "activity": {"counts": counts},
         "attrs": {
             "session": "a1",
@@ -94,7 +100,7 @@ def run():
 @pytest.fixture(scope="module")
 def run_file(run, tmp_path_factory):
     path = tmp_path_factory.mktemp("nwb") / "run.nwb"
-    spikes, fibres = PoissonSpikes(50.0, seed=1), ClimbingFibres(2.0, 1.0)
+    spikes, fibres = PoissonSpikes(50.0, seed=1), ClimbingFibres(20.0, 10.0)
     columns = {"side": (["left", "right", "left"], "1", "side")}
     return write_nwb(run, path, seed=1, spikes=spikes, climbing_fibres=fibres, trials=tiny_probe(), columns=columns)
 
@@ -110,6 +116,47 @@ def test_a_session_comes_back_as_it_was(tmp_path):
     again = read_nwb(write_nwb(session, tmp_path / "a.nwb"))
     assert_same(again, session)
     assert again["spikes"].sizes["spike"] == 3  # there is something to lose
+
+
+def test_coordinates_and_columns_are_there_to_be_lost(tmp_path):
+    again = read_nwb(write_nwb(example(), tmp_path / "a.nwb"))
+    assert again["activity"]["condition"].values.tolist() == ["hit", "miss", "hit"]
+    assert again["behaviour"]["frame"].values.tolist() == [7, 8, 10]
+    assert again["events"]["loudness"].attrs["units"] == "dB"
+
+
+RESERVED = [
+    ("units", "unit_name"),
+    ("units", "electrodes"),
+    ("trials", "id"),
+    ("events", "row"),
+    ("events", "timestamp"),
+]
+
+
+@pytest.mark.parametrize(("group", "name"), RESERVED)
+def test_columns_that_the_file_has_for_itself_are_refused(tmp_path, group, name):
+    session = example()
+    dim = group.removesuffix("s")
+    values = np.arange(session[group].sizes[dim])
+    session[group] = session[group].to_dataset().assign({name: (dim, values, {"units": "1", "long_name": "own"})})
+    with refused(f"{group}/{name}", "another name"):
+        write_nwb(session, tmp_path / "a.nwb")
+
+
+def test_a_column_trial_zero_is_refused_where_the_file_gets_one_and_kept_where_not(tmp_path):
+    trials = {"trial_zero": ([3.0, 4.0], "1", "own"), "go": ([0.0, 1.0], "s", "go")}
+    with refused("trials/trial_zero", "another name"):
+        write_nwb(from_arrays([[[]], [[]]], trials, clock="trial"), tmp_path / "a.nwb", start_time=START)
+    session = from_arrays([[]], trials)
+    assert_same(read_nwb(write_nwb(session, tmp_path / "a.nwb", start_time=START)), session)
+
+
+def test_trials_that_were_never_recorded_stay_so(tmp_path):
+    bounds = {"recorded_from": ([np.inf], "s", "units recorded from here")}
+    bounds["recorded_until"] = ([-np.inf], "s", "units recorded until here")
+    session = from_arrays([[1.0]], {"start_time": ([0.0], "s", "start"), **bounds})
+    assert_same(read_nwb(write_nwb(session, tmp_path / "a.nwb", start_time=START)), session)
 
 
 def test_a_session_that_differs_in_one_number_is_told_apart(tmp_path):
@@ -294,6 +341,33 @@ def test_what_a_session_has_no_place_for_is_listed(foreign):
     ]
 
 
+def test_events_of_others_keep_what_the_file_says_of_them(tmp_path):
+    nwb = pynwb.NWBFile("a session", "id-1", START)
+    for name, unlike in (("lick", [0.25]), ("reward", ["a"])):
+        columns = {"volume": [1.5], "kind": ["x"], "time": [9.0], "trial": [7], "unlike": unlike}
+        made = [pynwb.core.VectorData(name=key, description=f"own {key}", data=data) for key, data in columns.items()]
+        length = pynwb.event.DurationVectorData(name="duration", description="how long", data=[0.5])
+        time = pynwb.event.TimestampVectorData(name="timestamp", description="onset", data=[float(len(name))])
+        nwb.add_events_table(pynwb.event.EventsTable(name=name, description=name, columns=[time, length, *made]))
+    with pynwb.NWBHDF5IO(tmp_path / "a.nwb", "w") as io:
+        io.write(nwb)
+    session = read_nwb(tmp_path / "a.nwb")
+    about = {name: (at.attrs["units"], at.attrs["long_name"]) for name, at in session["events"].data_vars.items()}
+    assert about == {
+        "time": ("s", "onset"),
+        "duration": ("s", "how long"),
+        "volume": ("not stated", "own volume"),
+        "kind": ("1", "kind of event"),
+        "trial": ("1", "position of the trial, -1 where it lies in none"),
+    }
+    assert session["events"]["kind"].values.tolist() == ["lick", "reward"]
+    assert session["events"]["time"].values.tolist() == [4, 6]
+    left = [f"events/{of}/{name} (VectorData)" for of in ("lick", "reward") for name in ("kind", "time", "trial")]
+    left += [f"events/{of}/unlike (VectorData)" for of in ("lick", "reward")]
+    found = [text.removeprefix("events/") for text in json.loads(session.attrs["not_read"])]
+    assert found == sorted(text.removeprefix("events/") for text in left)
+
+
 def test_a_column_is_a_moment_only_where_that_is_said(foreign):
     assert read_nwb(foreign)["trials"]["go"].attrs["units"] == "not stated"
     with refused("goo", "go", r'events=\["go"\]'):
@@ -312,9 +386,9 @@ def test_a_run_comes_back_bit_for_bit(run, run_file):
     assert (again["rates"].values != other["rates"].values).any()
     np.testing.assert_allclose(again.time, [0.02, 0.04, 0.06, 0.08])
     assert again["side"].values.tolist() == ["left", "right", "left"]
-    assert (again["inputs"].values == np.asarray(tiny_probe().inputs, np.float32)).all() or again[
-        "inputs"
-    ].dtype == float
+    inputs = np.asarray(tiny_probe().inputs)
+    assert again["inputs"].dtype == inputs.dtype
+    assert again["inputs"].values.tobytes() == inputs.tobytes()
     assert (again.attrs["seed"], again.attrs["snapshot"], again.attrs["rule"]) == (1, 4, "BP(1)")
     assert json.loads(again.attrs["experiment"])["circuit"]["cortex"]["tau"] == 0.04
 
@@ -343,6 +417,25 @@ def test_spikes_have_the_rate_that_was_asked_for():
     assert len(other) != len(again) or (other != again).any()
     short = PoissonSpikes(30.0).draw(rates, starts, np.full(40, 10), dt=0.05)[2]
     assert ((short % 3.0) <= 0.5).all()
+
+
+def test_each_network_has_noise_of_its_own(run, tmp_path):
+    rates = xr.DataArray(np.ones((4, 50, 2)), dims=("trial", "time", "unit"))
+    steps = (np.arange(4.0) * 3, np.full(4, 50), 0.05)
+    drawn = {at: PoissonSpikes(30.0).draw(rates, *steps, stream=at)[0].tolist() for at in ((0, 4), (1, 4), (0, 8))}
+    assert len({tuple(times) for times in drawn.values()}) == 3
+    assert PoissonSpikes(30.0).draw(rates, *steps, stream=(1, 4))[0].tolist() == drawn[1, 4]
+    # Of equal rates and seeds, too, spikes and events of climbing fibres differ.
+    fibres = ClimbingFibres(baseline=30.0, gain=1e-9).draw(rates.rename(unit="state"), *steps, stream=(0, 4))
+    assert fibres[0].tolist() != drawn[0, 4]
+    # Networks of which only the seed differs: equal activity, other spikes.
+    equal = run.copy(deep=True)
+    equal["activity"]["rates"][:] = 1.0
+    trains = [
+        spike_times(read_nwb(write_nwb(equal, tmp_path / f"{name}.nwb", seed=seed, spikes=PoissonSpikes(90.0))), 0)
+        for name, seed in (("a", 0), ("b", 1), ("again", 1))
+    ]
+    assert trains[1].tolist() == trains[2].tolist() != trains[0].tolist()
 
 
 def test_climbing_fibres_say_an_error_one_step_later_around_their_baseline():
@@ -503,6 +596,41 @@ def test_nothing_is_written_over_or_half_written(tmp_path, monkeypatch):
     assert sorted(found.name for found in tmp_path.iterdir()) == ["a.nwb"]
 
 
+def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path, monkeypatch):
+    path, write = tmp_path / "a.nwb", pynwb.NWBHDF5IO.write
+
+    def meanwhile(self, *arguments, **options):
+        write(self, *arguments, **options)
+        path.write_bytes(b"of another process")
+
+    monkeypatch.setattr(pynwb.NWBHDF5IO, "write", meanwhile)
+    monkeypatch.setattr(nwb_file, "check_free", lambda path, overwrite: None)  # it came after the last look
+    with pytest.raises(FileExistsError):
+        write_nwb(example(), path)
+    assert path.read_bytes() == b"of another process"
+    assert [found.name for found in tmp_path.iterdir()] == ["a.nwb"]
+
+
+def test_a_file_system_without_links_gets_the_file_too(tmp_path, monkeypatch):
+    def fail(self, target):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", fail)
+    path = write_nwb(example(), tmp_path / "a.nwb")
+    assert_same(read_nwb(path), example())
+
+
+@pytest.mark.parametrize("error", [MemoryError, ImportError])
+def test_what_the_machine_lacks_is_no_fault_of_the_file(whole, tmp_path, error):
+    def fail(nwb):
+        raise error("of this machine")
+
+    (tmp_path / "a.nwb").write_bytes(whole)
+    with pytest.raises(error, match="of this machine"):
+        nwb_file.extract(tmp_path / "a.nwb", fail)
+    assert not is_open(tmp_path / "a.nwb")
+
+
 def test_without_pynwb_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pynwb", None)
     for ask in (lambda: read_nwb(tmp_path / "a.nwb"), lambda: write_nwb(example(), tmp_path / "a.nwb")):
@@ -518,6 +646,8 @@ BAD_RUNS = {
     "dt": ({"dt": 0.5}, "0.02"),
     "gap": ({"gap": 0.0}, "gap"),
     "columns": ({"columns": {"x": ([1.0], "1", "x")}}, "columns"),
+    "column of an array": ({"columns": {"rates": ([1, 2, 3], "1", "x")}}, "rates"),
+    "column of a bound": ({"columns": {"recorded_from": ([1, 2, 3], "s", "x")}}, "recorded_from"),
     "own column": ({"columns": {"n_steps": ([1, 2, 3], "1", "x")}}, "n_steps"),
     "trials": ({"trials": "probe"}, "trials"),
     "spikes": ({"spikes": "poisson"}, "PoissonSpikes"),

@@ -46,6 +46,8 @@ def extract(path: Path, what: Callable[[Any], Found]) -> Found:
     try:
         with h5py.File(path, "r") as opened, pynwb.NWBHDF5IO(file=opened, mode="r", load_namespaces=True) as io:
             return what(io.read())
+    except (ImportError, MemoryError):  # of this machine, and not of the file
+        raise
     except Exception as error:  # of h5py, hdmf and pynwb, which raise of every kind where bytes are damaged
         why = f"{type(error).__name__}: {error}"
         raise refusal("NWB file", str(path), "a whole NWB file of version 2", why, FETCH) from error
@@ -69,9 +71,22 @@ def store(nwb: Any, path: Path, overwrite: bool) -> Path:
         fresh = Path(folder) / path.name
         with library().NWBHDF5IO(fresh, "w") as io:
             io.write(nwb)
-        check_free(path, overwrite)
-        fresh.replace(path)
+        if overwrite:
+            check_free(path, overwrite)
+            fresh.replace(path)
+        else:
+            _put(fresh, path)
     return path
+
+
+def _put(fresh: Path, path: Path) -> None:
+    """Give a file its place, which nobody else may have taken since."""
+    try:
+        path.hardlink_to(fresh)
+    except OSError:
+        check_free(path, overwrite=False)
+        path.touch(exist_ok=False)  # a file system without links
+        fresh.replace(path)
 
 
 def check_free(path: Path, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 NAME = "neuro_bpl"
+RUN, RECORDING = "run", "recording"
 DESCRIPTION = "JSON: units of columns, dims and coordinates of arrays, and attributes, as neuro_bpl had them"
 Layout = dict[str, Any]
 
@@ -25,8 +26,8 @@ def of_file(nwb: Any) -> Layout:
 
 
 def described(values: xr.DataArray, without: tuple[str, ...] = ()) -> Layout:
-    """Dims, attributes and coordinates of an array as JSON; coordinates along dims in `without` are kept elsewhere."""
-    kept = {str(name): at for name, at in values.coords.items() if not set(at.dims) & set(without)}
+    """Dims, attributes and coordinates of an array as JSON; coordinates named in `without` are kept elsewhere."""
+    kept = {str(name): at for name, at in values.coords.items() if str(name) not in without}
     coords = {
         name: {"dims": list(at.dims), "values": at.values.tolist(), "dtype": str(at.dtype), "attrs": plain(at.attrs)}
         for name, at in kept.items()

@@ -13,10 +13,10 @@ from neuro_bpl.neural.nwb import about, layout, series, tables
 from neuro_bpl.neural.nwb.file import extract, library
 from neuro_bpl.neural.nwb.leftover import left_over
 from neuro_bpl.neural.nwb.units import Units, units_of
-from neuro_bpl.neural.session import RECORDED, from_arrays
+from neuro_bpl.neural.session import RECORDED, Column, from_arrays
 from neuro_bpl.parameters import nearest, refusal
 
-RUN, RECORDING = "run", "recording"
+OWN = ("kind", "time", "trial")
 BETWEEN = -1  # position of the trial of an event that lies in none
 
 
@@ -113,7 +113,7 @@ def read_run_nwb(path: Path | str) -> xr.Dataset:
         If pynwb is not installed.
     """
     kept, arrays, columns = extract(Path(path), _run_contents)
-    if kept.get("of") != RUN:
+    if kept.get("of") != layout.RUN:
         why = "only there are dims of trials and steps known"
         raise refusal("NWB file", str(path), "a file that write_nwb made of a run", why, f'read_nwb("{path}")')
     dataset = xr.Dataset({name: layout.rebuilt(values, kept["arrays"][name]) for name, values in arrays.items()})
@@ -130,8 +130,8 @@ def _contents(nwb: Any, events: Iterable[str]) -> Contents:
     measured = _named(found.values())
     behaviour = {name: series.array(thing, name, kept.get("behaviour", {})) for name, thing in measured.items()}
     activity, binned = _activity(nwb, kept)
-    attrs = kept["attrs"] if kept.get("of") == RECORDING else about.session_attrs(nwb)
-    attrs |= {"run": json.dumps(kept["attrs"])} if kept.get("of") == RUN else {}
+    attrs = kept["attrs"] if kept.get("of") == layout.RECORDING else about.session_attrs(nwb)
+    attrs |= {"run": json.dumps(kept["attrs"])} if kept.get("of") == layout.RUN else {}
     taken += [*columns, *event_tables, *measured.values(), *binned]
     left = left_over(nwb, taken, (nwb.units, nwb.trials, *(nwb.events or {}).values()))
     return Contents(units, trials, trial, happened, behaviour, activity, attrs, left)
@@ -139,7 +139,7 @@ def _contents(nwb: Any, events: Iterable[str]) -> Contents:
 
 def _run_contents(nwb: Any) -> tuple[layout.Layout, dict[str, np.ndarray], tables.Columns]:
     kept = layout.of_file(nwb)
-    if kept.get("of") != RUN:
+    if kept.get("of") != layout.RUN:
         return kept, {}, {}
     found = {thing.name: thing for thing in nwb.objects.values() if series.is_read(thing, library())}
     arrays = {name: np.asarray(found[name].data[:]) for name in kept["arrays"]}
@@ -162,27 +162,45 @@ def _trials(
 
 
 def _events(nwb: Any, kept: Mapping[str, Any], trials: tables.Columns) -> tuple[tables.Columns | None, list[Any]]:
-    """Tables of events as one, in the order of time, or as they were; columns that not all tables have are left."""
+    """Tables of events as one, in the order of time, or as they were; and the columns that are read.
+
+    Left are columns that not all tables have, and those of other files that are named as the session's own are.
+    """
     known = kept.get("events")
     if not nwb.events:
         return (None if known is None else tables.empty_columns(known)), []
     each, taken = [], []
     for table in nwb.events.values():
         columns, containers = tables.columns_of(table, {})
-        each.append({"kind": (np.full(len(table.id), table.name), "1", "kind of event"), **columns})
+        each.append({name: column for name, column in columns.items() if known is not None or name not in OWN})
         taken += containers
-    shared = [name for name in each[0] if all(name in columns for columns in each)]
-    joined = {name: np.concatenate([columns[name][0] for columns in each]) for name in shared}
-    joined["time"] = joined.pop("timestamp")
-    order = np.argsort(joined.pop("row") if known is not None else joined["time"], kind="stable")
+    joined = {name: _joined([columns[name] for columns in each]) for name in each[0] if _in_all(name, each)}
+    read = [container for container in taken if container.name in joined]
+    kinds = [np.full(len(table.id), table.name) for table in nwb.events.values()]
+    joined |= {"time": joined.pop("timestamp"), "kind": (np.concatenate(kinds), "1", "kind of event")}
     if known is None:
-        joined["trial"] = _trial_of(joined["time"], trials)
-    about_columns = known or {name: {"units": "s" if name == "time" else "1", "long_name": name} for name in joined}
-    left = [c for c in taken if c.name not in (*shared, "timestamp", "row")]
+        within = _trial_of(joined["time"][0], trials)
+        joined["trial"] = (within, "1", f"position of the trial, {BETWEEN} where it lies in none")
+        known = {name: {"dtype": values.dtype, "units": u, "long_name": t} for name, (values, u, t) in joined.items()}
+        order = np.argsort(joined["time"][0], kind="stable")
+    else:
+        order = np.argsort(joined["row"][0], kind="stable")
     return {
-        name: (joined[name][order].astype(at.get("dtype", joined[name].dtype)), at["units"], at["long_name"])
-        for name, at in about_columns.items()
-    }, [container for container in taken if all(container is not other for other in left)]
+        name: (joined[name][0][order].astype(at["dtype"]), at["units"], at["long_name"]) for name, at in known.items()
+    }, read
+
+
+def _in_all(name: str, each: Sequence[tables.Columns]) -> bool:
+    """Whether all tables have the column, either all of texts or all of numbers."""
+    are_texts = {columns[name][0].dtype.kind == "U" for columns in each if name in columns}
+    return len(are_texts) == 1 and all(name in columns for columns in each)
+
+
+def _joined(columns: Sequence[Column]) -> Column:
+    """One column after another; a unit on which they do not agree is not stated."""
+    values, units, meanings = zip(*columns, strict=True)
+    unit = units[0] if len(set(units)) == 1 else "not stated"
+    return np.concatenate(values), unit, "; ".join(dict.fromkeys(meanings))
 
 
 def _trial_of(times: np.ndarray, trials: tables.Columns) -> np.ndarray:

@@ -12,10 +12,9 @@ import xarray as xr
 from neuro_bpl.neural.nwb import about, layout, parts, series
 from neuro_bpl.neural.nwb.chosen import Network, network
 from neuro_bpl.neural.nwb.file import library
-from neuro_bpl.neural.nwb.reading import RUN
 from neuro_bpl.neural.nwb.spiking import ClimbingFibres, PoissonSpikes
 from neuro_bpl.neural.nwb.steps import Steps, stimuli
-from neuro_bpl.neural.nwb.tables import described
+from neuro_bpl.neural.nwb.tables import TRIALS_RESERVED, described
 from neuro_bpl.neural.session import RECORDED, Columns, from_arrays
 from neuro_bpl.parameters import expect, refusal
 from neuro_bpl.trials import Trials
@@ -57,15 +56,15 @@ def file_of_run(run: Any, written: Written) -> Any:
     attrs = {**chosen.attrs, "dt": chosen.dt, "gap": written.gap}
     attrs |= {name: str(getattr(written, name)) for name in ("spikes", "climbing_fibres") if getattr(written, name)}
     nwb = about.new_file(_metadata(chosen), WHAT, start)
-    table = _trial_table(written.columns, steps)
-    bounds = {"start_time": steps.starts, "stop_time": steps.stops}
-    nwb.trials = parts.intervals("trials", "Probe trials, laid one after another.", table, bounds)
     arrays = {str(name): steps.in_seconds(values) for name, values in chosen.activity.data_vars.items()}
     shown = {} if written.trials is None else stimuli(written.trials, steps)
+    table = _trial_table(written.columns, steps, xr.Dataset(arrays | shown))
+    bounds = {"start_time": steps.starts, "stop_time": steps.stops}
+    nwb.trials = parts.intervals("trials", "Probe trials, laid one after another.", table, bounds)
     _add_series(nwb, arrays, shown, steps)
     _add_units(nwb, chosen, written, steps)
     kept = {name: layout.described(values) for name, values in (arrays | shown).items()}
-    layout.keep(nwb, {"of": RUN, "attrs": layout.plain(attrs), "arrays": kept, "trials": described(table)})
+    layout.keep(nwb, {"of": layout.RUN, "attrs": layout.plain(attrs), "arrays": kept, "trials": described(table)})
     return nwb
 
 
@@ -84,14 +83,15 @@ def _metadata(chosen: Network) -> dict[str, Any]:
     }
 
 
-def _trial_table(columns: Columns | None, steps: Steps) -> xr.Dataset:
-    """Columns of the trials, with the number of steps of each."""
+def _trial_table(columns: Columns | None, steps: Steps, arrays: xr.Dataset) -> xr.Dataset:
+    """Columns of the trials, with the number of steps of each; none has the name of an array or of its coordinates."""
     own: Columns = {"n_steps": (steps.lengths, "1", "steps of the trial")}
     table = from_arrays(None, {**own, **(columns or {})})["trials"].to_dataset().drop_vars(RECORDED)
-    taken = {"start_time", "stop_time", "n_steps"} & set(columns or {})
+    reserved = {"start_time", "stop_time", "n_steps", *RECORDED, *TRIALS_RESERVED, *map(str, arrays.variables)}
+    taken = reserved & set(columns or {})
     if taken or table.sizes["trial"] != len(steps.starts):
         got = sorted(taken) or f"{table.sizes['trial']} trials"
-        allowed = f"columns of {len(steps.starts)} trials, but for start_time, stop_time and n_steps"
+        allowed = f"columns of {len(steps.starts)} trials, but for {', '.join(sorted(reserved))}"
         raise refusal("columns", got, allowed, "they are those of the run's probe trials", "one value a trial")
     return table
 
@@ -118,6 +118,7 @@ def _in_a_row(values: xr.DataArray) -> xr.DataArray:
 
 
 def _add_units(nwb: Any, chosen: Network, written: Written, steps: Steps) -> None:
+    stream = (chosen.attrs["seed"], chosen.attrs["snapshot"])
     trains: list[np.ndarray] = []
     population: list[str] = []
     number: list[int] = []
@@ -126,7 +127,7 @@ def _add_units(nwb: Any, chosen: Network, written: Written, steps: Steps) -> Non
         ("climbing_fibre", written.climbing_fibres, "td_error"),
     ):
         if source is not None:
-            drawn = source.draw(_recorded(chosen.activity, of), steps.starts, steps.lengths, steps.dt)
+            drawn = source.draw(_recorded(chosen.activity, of), steps.starts, steps.lengths, steps.dt, stream)
             trains += drawn
             population += [name] * len(drawn)
             number += list(range(len(drawn)))

@@ -9,14 +9,13 @@ from jaxtyping import Float
 
 from neuro_bpl.neural.nwb import layout
 
-NOT_READ = ("ElectricalSeries", "ImageSeries")  # raw voltage and video, with all that is derived from them
 BEHAVIOUR = "behavior"
 SECONDS = {"units": "s", "long_name": "time on the session clock"}
 
 
 def is_read(thing: Any, library: Any) -> bool:
     """Whether it is a time series of numbers that fits a session."""
-    left = (library.ecephys.ElectricalSeries, library.image.ImageSeries)
+    left = (library.ecephys.ElectricalSeries, library.image.ImageSeries)  # raw voltage and video, and what derives
     if not isinstance(thing, library.TimeSeries) or isinstance(thing, left):
         return False
     data = thing.data

@@ -8,12 +8,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from neuro_bpl.neural.nwb import about, layout, parts, series
+from neuro_bpl.neural.nwb import about, layout, parts, series, tables
 from neuro_bpl.neural.nwb.file import library
-from neuro_bpl.neural.nwb.reading import RECORDING
-from neuro_bpl.neural.nwb.tables import described
+from neuro_bpl.neural.nwb.tables import described, refuse_reserved
 from neuro_bpl.neural.nwb.trial_clock import on_session_clock
-from neuro_bpl.neural.nwb.units import NAMES
 from neuro_bpl.neural.session import RECORDED, event_names, spike_times, validate
 from neuro_bpl.parameters import refusal
 
@@ -29,7 +27,7 @@ def file_of_session(session: xr.DataTree, gap: float, start_time: datetime.datet
     groups = {str(name): node.to_dataset() for name, node in laid.children.items()}
     attrs = {k: v for k, v in layout.plain(laid.attrs).items() if k not in ("format", "format_version", "clock")}
     nwb = about.new_file(attrs, WHAT, start)
-    kept: layout.Layout = {"of": RECORDING, "groups": list(groups), "attrs": attrs}
+    kept: layout.Layout = {"of": layout.RECORDING, "groups": list(groups), "attrs": attrs}
     kept |= _add_trials(nwb, laid, groups["trials"])
     kept |= _add_units(nwb, laid, groups["units"])
     if "events" in groups:
@@ -43,9 +41,11 @@ def file_of_session(session: xr.DataTree, gap: float, start_time: datetime.datet
 
 
 def _add_trials(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layout:
+    refuse_reserved("trials", table, tables.TRIALS_RESERVED)
     if not table.sizes["trial"]:
         return {"trials": described(table)}
-    if all(np.isinf(table[name]).all() and table[name].attrs["long_name"].startswith("units rec") for name in RECORDED):
+    always = all((table[name] == bound).all() for name, bound in zip(RECORDED, (-np.inf, np.inf), strict=True))
+    if always and all(table[name].attrs["long_name"].startswith("units rec") for name in RECORDED):
         table = table.drop_vars(RECORDED)
     bounds = dict(zip(BOUNDS, _bounds(session), strict=True))
     made = [name for name in BOUNDS if name not in table]
@@ -66,10 +66,11 @@ def _bounds(session: xr.DataTree) -> tuple[Float[np.ndarray, " trial"], Float[np
 
 
 def _add_units(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layout:
+    refuse_reserved("units", table, tables.UNITS_RESERVED)
     labels, n_units = table["unit"].values, table.sizes["unit"]
     named = labels.dtype.kind not in "iu"
     if named:
-        table = table.assign({NAMES: ("unit", labels, {"units": "1", "long_name": "name of the unit"})})
+        table = table.assign({tables.NAMES: ("unit", labels, {"units": "1", "long_name": "name of the unit"})})
     if n_units:
         trains = [spike_times(session, unit) for unit in range(n_units)] if "spikes" in session else None
         nwb.units = parts.units(table, None if named else labels, trains, _observed(session))
@@ -91,6 +92,7 @@ def _observed(session: xr.DataTree) -> Float[np.ndarray, "interval bound"] | Non
 
 def _add_events(nwb: Any, events: xr.Dataset) -> layout.Layout:
     """One table a kind; `row` is the place of an event among those of all kinds."""
+    refuse_reserved("events", events, tables.EVENTS_RESERVED)
     row = ("event", np.arange(events.sizes["event"]), {"units": "1", "long_name": "place among events of all kinds"})
     numbered = events.assign(row=row)
     kinds = events["kind"].values.astype(str) if "kind" in events else np.full(events.sizes["event"], "event")
@@ -119,6 +121,7 @@ def _add_behaviour(nwb: Any, behaviour: xr.Dataset) -> dict[str, layout.Layout]:
 
 def _add_activity(nwb: Any, activity: xr.Dataset) -> Mapping[str, layout.Layout]:
     module = nwb.create_processing_module("activity", "Activity by trial.")
+    refuse_reserved("activity", activity, ("id",))
     module.add(parts.table("activity", "Arrays of which a row belongs to a trial.", activity))
     arrays = {str(name): values for name, values in activity.data_vars.items()}
     return {name: layout.described(values, without=("trial",)) for name, values in arrays.items()}

@@ -8,6 +8,9 @@ from jaxtyping import Float
 
 from neuro_bpl.parameters import check, field, refusal
 
+Stream = tuple[int, ...]
+SPIKES, FIBRES = 0, 1  # of one seed, each has noise of its own
+
 
 @dataclass(frozen=True)
 class PoissonSpikes:
@@ -35,9 +38,11 @@ class PoissonSpikes:
         check(self)
 
     def draw(
-        self, rates: xr.DataArray, starts: np.ndarray, lengths: np.ndarray, dt: float
+        self, rates: xr.DataArray, starts: np.ndarray, lengths: np.ndarray, dt: float, stream: Stream = ()
     ) -> list[Float[np.ndarray, " spike"]]:
         """Spike times (s) of each unit of rates `(trial, time, unit)`, in trials that begin at `starts`.
+
+        Each `stream`, such as (seed of the network, snapshot), has noise of its own.
 
         Raises
         ------
@@ -49,7 +54,7 @@ class PoissonSpikes:
             got = f"rates from {values.min():g} to {values.max():g}"
             fix = 'a circuit with nonlinearity="relu", "softplus" or "sigmoid", or spikes=None'
             raise refusal("rates", got, "rates of 0 or above", "no spike train has a rate below 0", fix)
-        return poisson(self.max_rate * values, starts, lengths, dt, self.seed)
+        return poisson(self.max_rate * values, starts, lengths, dt, (self.seed, SPIKES, *stream))
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,14 @@ class ClimbingFibres:
         return np.maximum(0, self.baseline + self.gain * known / size)
 
     def draw(
-        self, td_error: xr.DataArray, starts: np.ndarray, lengths: np.ndarray, dt: float
+        self, td_error: xr.DataArray, starts: np.ndarray, lengths: np.ndarray, dt: float, stream: Stream = ()
     ) -> list[Float[np.ndarray, " spike"]]:
-        """Times (s) of each fibre's events."""
-        return poisson(self.rates(td_error), starts, lengths, dt, self.seed)
+        """Times (s) of each fibre's events; each `stream` has noise of its own, and none is that of `PoissonSpikes`."""
+        return poisson(self.rates(td_error), starts, lengths, dt, (self.seed, FIBRES, *stream))
 
 
 def poisson(
-    rates: Float[np.ndarray, "trial time unit"], starts: np.ndarray, lengths: np.ndarray, dt: float, seed: int
+    rates: Float[np.ndarray, "trial time unit"], starts: np.ndarray, lengths: np.ndarray, dt: float, seed: Stream
 ) -> list[Float[np.ndarray, " spike"]]:
     """Times (s) of spikes at given rates (Hz), within each trial's own steps, sorted; one array a unit."""
     rng = np.random.default_rng(seed)

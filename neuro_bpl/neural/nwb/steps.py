@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+from neuro_bpl.neural.nwb.trial_clock import check_gap
 from neuro_bpl.parameters import refusal
 from neuro_bpl.trials import Trials
 
@@ -27,8 +28,7 @@ class Steps(NamedTuple):
         ValueError
             If the gap is not possible, or the trials are not as many, or not as long.
         """
-        if isinstance(gap, bool) or not isinstance(gap, (int, float)) or not 0 < gap < np.inf:
-            raise refusal("gap", gap, "a finite number above 0 (s)", "trials do not overlap", "gap=1.0")
+        check_gap(gap)
         n_trials, n_steps = activity.sizes["trial"], activity.sizes["time"]
         if trials is not None and (trials.n_trials, trials.n_steps) != (n_trials, n_steps):
             got, allowed = (trials.n_trials, trials.n_steps), f"{n_trials} trials of {n_steps} steps"

@@ -12,6 +12,12 @@ from neuro_bpl.parameters import refusal
 SECONDS = ("TimestampVectorData", "DurationVectorData")
 KINDS = "biufU"  # booleans, whole numbers, floats, texts
 Columns = dict[str, Column]
+NAMES = "unit_name"
+# Columns that a file has of its own, beside those of a session.
+RAGGED = ("spike_times", "obs_intervals", "electrodes", "waveforms")
+TRIALS_RESERVED = ("id", "tags", "tags_index", "timeseries", "timeseries_index")
+UNITS_RESERVED = ("id", NAMES, "electrode_group", *RAGGED, *(f"{name}_index" for name in RAGGED))
+EVENTS_RESERVED = ("id", "row", "timestamp")
 
 
 def columns_of(table: Any, kept: Mapping[str, Any], events: Iterable[str] = ()) -> tuple[Columns, list[Any]]:
@@ -50,6 +56,20 @@ def described(table: xr.Dataset) -> dict[str, dict[str, str]]:
         str(name): {"dtype": str(at.dtype), "units": at.attrs["units"], "long_name": at.attrs["long_name"]}
         for name, at in table.data_vars.items()
     }
+
+
+def refuse_reserved(group: str, table: xr.Dataset, reserved: Iterable[str]) -> None:
+    """Refuse columns whose name an NWB file has for something else.
+
+    Raises
+    ------
+    ValueError
+        It names the first such column.
+    """
+    for name in reserved:
+        if name in table.data_vars:
+            why = "the file has a column of that name for something else"
+            raise refusal(f"{group}/{name}", name, "another name", why, f'rename({{"{name}": "own_{name}"}})')
 
 
 def vectors(group: str, table: xr.Dataset) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from neuro_bpl.neural.nwb.tables import refuse_reserved
 from neuro_bpl.neural.session import RECORDED, event_names
 from neuro_bpl.parameters import refusal
 
@@ -18,10 +19,10 @@ def on_session_clock(session: xr.DataTree, gap: float) -> xr.DataTree:
     Raises
     ------
     ValueError
-        If the gap is not possible, or a trial has no finite time at all.
+        If the gap is not possible, a trial has no finite time at all, or the trials have such a column already.
     """
-    if isinstance(gap, bool) or not isinstance(gap, (int, float)) or not 0 < gap < np.inf:
-        raise refusal("gap", gap, "a finite number above 0 (s)", "trials do not overlap", "gap=1.0")
+    check_gap(gap)
+    refuse_reserved("trials", session["trials"].to_dataset(), (ZERO,))
     first, last = _spans(session)
     zero = np.concatenate([[0.0], np.cumsum(last - first + gap)[:-1]]) - first
     groups = {str(name): node.to_dataset() for name, node in session.children.items()}
@@ -37,6 +38,12 @@ def on_session_clock(session: xr.DataTree, gap: float) -> xr.DataTree:
     laid = xr.DataTree.from_dict(groups)
     laid.attrs = {**session.attrs, "clock": "session"}
     return laid
+
+
+def check_gap(gap: float) -> None:
+    """Refuse a time between trials (s) that is not possible."""
+    if isinstance(gap, bool) or not isinstance(gap, (int, float)) or not 0 < gap < np.inf:
+        raise refusal("gap", gap, "a finite number above 0 (s)", "trials do not overlap", "gap=1.0")
 
 
 def _spans(session: xr.DataTree) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:

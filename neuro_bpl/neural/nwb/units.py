@@ -8,8 +8,6 @@ from jaxtyping import Float
 
 from neuro_bpl.neural.nwb import tables
 
-NAMES = "unit_name"
-
 
 class Units(NamedTuple):
     """Units out of a file; `observed` are the (start, stop) of intervals in which each was recorded, where known."""
@@ -32,7 +30,7 @@ def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:
     had_spikes = "spikes" in kept.get("groups", ())
     if nwb.units is None:
         columns = tables.empty_columns(kept.get("units", {}))
-        columns.pop(NAMES, None)
+        columns.pop(tables.NAMES, None)
         return Units([] if had_spikes else None, columns, np.arange(0), None), []
     table = nwb.units
     columns, taken = tables.columns_of(table, kept.get("units", {}))
@@ -42,7 +40,7 @@ def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:
     if regions is not None and "region" not in columns:
         columns["region"] = (regions, "1", "location of the unit's electrodes")
         taken += [table["electrodes"], getattr(table["electrodes"], "target", None), nwb.electrodes["location"]]
-    names = np.asarray(columns.pop(NAMES)[0] if kept.get("named") else table.id[:])
+    names = np.asarray(columns.pop(tables.NAMES)[0] if kept.get("named") else table.id[:])
     if len(set(names.tolist())) < len(names):
         columns["id"], names = (names, "1", "id in the file"), np.arange(len(names))
     observed = ragged.get("obs_intervals") if len(names) else None

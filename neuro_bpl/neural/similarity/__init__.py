@@ -6,11 +6,12 @@ from neuro_bpl.neural.similarity.comparison import compare
 from neuro_bpl.neural.similarity.comparison_table import table
 from neuro_bpl.neural.similarity.dynamics import dynamical_similarity, operator_distance
 from neuro_bpl.neural.similarity.kernel_alignment import cka
-from neuro_bpl.neural.similarity.measures import measure
+from neuro_bpl.neural.similarity.measures import Measure, measure
 from neuro_bpl.neural.similarity.procrustes import procrustes_distance, procrustes_similarity
 from neuro_bpl.neural.similarity.representational_similarity import rdm, rdm_ceiling, rdm_similarity
 
 __all__ = [
+    "Measure",
     "canonical_correlations",
     "cka",
     "compare",

@@ -41,10 +41,11 @@ def held_out_correlation(
     held_out: list[Bool[np.ndarray, " condition"]],
     n_components: int,
 ) -> float:
-    """Mean over canonical directions, fitted to some conditions, of the correlation of scores in those left out.
+    """Mean over the directions of y of the correlation of canonical scores, fitted to some conditions, in others.
 
     Both populations are first reduced to their leading principal components (Raghu et al. 2017), y to those of the
-    conditions that are fitted. NaN where a population does not vary.
+    conditions that are fitted. Where x has fewer directions than y, those of y without a partner count as 0; so it is
+    0 where a population does not vary.
     """
     reduced = leading(x, n_components)
     found = [_one_fold(reduced, y, out, n_components) for out in held_out]
@@ -64,7 +65,7 @@ def _one_fold(
     _, vectors = np.linalg.eigh((fit_y - mean).T @ (fit_y - mean))
     basis = vectors[:, ::-1][:, :n_components]
     a, b = canonical_maps(fit_x - fit_x.mean(0), (fit_y - mean) @ basis)
-    return float(np.mean(column_correlations(test_x @ a, (test_y - mean) @ basis @ b)))
+    return float(column_correlations(test_x @ a, (test_y - mean) @ basis @ b).sum() / basis.shape[1])
 
 
 def column_correlations(

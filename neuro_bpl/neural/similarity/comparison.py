@@ -75,8 +75,10 @@ def compare(
     Dataset
         With dims metric, rule, seed and pair (and snapshot): `score`, `normalised` (score over ceiling), `mean`, `low`,
         `high`, `mean_normalised`, `se_units`, `null_mean`, `null_95`, `p_null`, `baseline`, `ceiling`, `reliability`,
-        `used`, `performance`; for pairs of rules `difference` with interval and standard errors, `p`, `p_holm`,
-        `differs`; and `closest`, the rule that scores higher than each other one and differs from it, if there is one.
+        `used`, `n_left_out`, `performance`; for pairs of rules `difference` with interval and standard errors, `p`,
+        `p_holm`, `differs`; and `closest`, the rule that scores higher than each other one and differs from it, if
+        there is one.
+        What was left out of the recording is in the attributes `left_out …` (times: at the snapshot that lacks most).
 
     Raises
     ------
@@ -92,17 +94,18 @@ def compare(
     )
     _check_conditions(recorded, chosen)
     responses = {str(rule): rates_of(str(rule), model, condition) for rule, model in models.items()}
-    found = []
+    found, n_times = [], []
     for snapshot in (snapshots := _snapshots(responses)):
         at = {rule: values if snapshot is None else values.sel(snapshot=snapshot) for rule, values in responses.items()}
         place = None if snapshot is None else snapshots.index(snapshot)
         performances = _performances(performance, at, place)
         contest = _contest(at, recorded, condition, _within(performances, matched), resampling)
+        n_times.append(contest.recorded.left_out["times"])
         found.append(labelled(contest, chosen, performances))
     result = found[0] if snapshots == [None] else xr.concat(found, "snapshot").assign_coords(snapshot=snapshots)
     result = decided(result, level)
     about = {"n_conditions": len(recorded.conditions), "n_units": recorded.n_units, "level": level}
-    left_out = {f"left_out {name}": number for name, number in recorded.left_out.items() if name != "times"}
+    left_out = {f"left_out {name}": number for name, number in {**recorded.left_out, "times": max(n_times)}.items()}
     told = {} if recorded_performance is None else {"recorded_performance": float(recorded_performance)}
     limits = {} if matched is None else {"matched": list(matched)}
     return result.assign_attrs(uncertainty=UNCERTAINTY, condition=condition, **about, **left_out, **told, **limits)

@@ -110,8 +110,10 @@ def _notes(result: xr.Dataset) -> list[str]:
     notes = [f"{about}, {times} times. Left out of the recording: {', '.join(left)}."]
     if "recorded_performance" in result.attrs:
         notes.append(f"Performance recorded: {_number(result.attrs['recorded_performance'])}.")
-    if "matched" in result.attrs:
-        low, high = result.attrs["matched"]
-        outside = int((result["performance"].notnull() & ~result["used"]).sum())
-        notes.append(f"Networks that perform outside [{low:g}, {high:g}] or diverged are left out: {outside}.")
+    low, high = result.attrs.get("matched", (None, None))
+    which = "diverged" if low is None else f"diverged or perform outside [{low:g}, {high:g}]"
+    counts = result["n_left_out"].sum([dim for dim in result["n_left_out"].dims if dim != "rule"])
+    networks = ", ".join(f"{rule}: {number}" for rule, number in zip(counts["rule"].values, counts.values, strict=True))
+    summed = ", summed over snapshots" if "snapshot" in result["n_left_out"].dims else ""
+    notes.append(f"Networks that {which} are left out{summed}: {networks}.")
     return [*notes, str(result.attrs["uncertainty"])]

@@ -6,12 +6,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from jaxtyping import Bool, Float
 
-from neuro_bpl.neural.similarity.averaging import Recorded
-from neuro_bpl.neural.similarity.baselines import same_for_all
+from neuro_bpl.neural.similarity.averaging import Recorded, Target
+from neuro_bpl.neural.similarity.baselines import cross_condition_average
 from neuro_bpl.neural.similarity.measures import Measure
-from neuro_bpl.neural.similarity.resampling import orders, p_of_null
+from neuro_bpl.neural.similarity.resampling import known_draws, orders, p_of_null
 from neuro_bpl.neural.similarity.rule_differences import difference, over_seeds
 from neuro_bpl.parameters import check, field
 
@@ -62,12 +63,16 @@ def _mean(scores: Float[np.ndarray, " seed"]) -> float:
     return float(known.mean()) if known.size else np.nan
 
 
+def _common(target: Target) -> Float[np.ndarray, "condition time unit"]:
+    return cross_condition_average(xr.DataArray(target.means, dims=("condition", "time", "unit"))).values
+
+
 def evaluated(one: Measure, contest: Contest) -> dict[str, Any]:
     """Everything that is told of one measure, by rule and by pair of rules."""
     how, recorded, rules = contest.resampling, contest.recorded, list(contest.models)
-    random = np.random.default_rng(how.seed)
+    random = np.random.default_rng([how.seed, 1])  # Trials are split by a stream of their own.
     reliability = float(np.mean([one.reliability(target) for target in recorded.targets]))
-    ceiling = one.ceiling(reliability)
+    ceiling = one.ceiling(reliability, recorded.targets)
     shuffled = orders(len(recorded.conditions), how.n_permutations if one.reads_conditions else 0, random)
     samples = random.integers(recorded.n_units, size=(how.n_bootstrap, recorded.n_units))
     scores = {rule: scores_of(one, contest, rule) for rule in rules}
@@ -80,7 +85,7 @@ def evaluated(one: Measure, contest: Contest) -> dict[str, Any]:
         for rule in rules
     }
     targets = recorded.targets if one.of_split else recorded.targets[:1]
-    baseline = float(np.mean([one.score(same_for_all(target.means), target) for target in targets]))
+    baseline = float(np.mean([one.score(_common(target), target) for target in targets]))
     return {
         "reliability": reliability,
         "ceiling": ceiling,
@@ -96,8 +101,9 @@ def _of_rule(scores: Any, null: Any, drawn: Any, ceiling: float) -> dict[str, An
     mean, low, high = over_seeds(scores)
     told = {"score": scores, "mean": mean, "low": low, "high": high, "mean_normalised": mean / ceiling}
     told["se_units"] = float(drawn.std(ddof=1))
-    has_null = len(null) > 0 and np.isfinite(mean)
-    told["null_mean"] = float(null.mean()) if has_null else np.nan
-    told["null_95"] = float(np.quantile(null, 0.95)) if has_null else np.nan
+    known = known_draws(null)
+    has_null = len(known) > 0 and np.isfinite(mean)
+    told["null_mean"] = float(known.mean()) if has_null else np.nan
+    told["null_95"] = float(np.quantile(known, 0.95)) if has_null else np.nan
     told["p_null"] = p_of_null(mean, null) if has_null else np.nan
     return told

@@ -4,7 +4,10 @@ A measure takes a model's averages and a recording's (`averaging.Target`), and g
 similar populations. How reliable the recording is under it is found from two halves of the trials.
 """
 
-from collections.abc import Callable
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,13 +15,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from neuro_bpl.neural.responses import rows
 from neuro_bpl.neural.similarity.averaging import Target
 from neuro_bpl.neural.similarity.canonical_correlation import held_out_correlation
 from neuro_bpl.neural.similarity.dynamics import linear_operator, operator_similarity
-from neuro_bpl.neural.similarity.kernel_alignment import cka
+from neuro_bpl.neural.similarity.kernel_alignment import cka, unbiased_hsic
 from neuro_bpl.neural.similarity.linear_prediction import pooled_correlation, predicted
 from neuro_bpl.neural.similarity.procrustes import aligned
-from neuro_bpl.neural.similarity.representational_similarity import cross_validated_distances, distances, rdm_similarity
+from neuro_bpl.neural.similarity.representational_similarity import (
+    CORRELATIONS,
+    cross_validated_distances,
+    distances,
+    rdm_similarity,
+)
 from neuro_bpl.neural.similarity.resampling import ceiling, folds
 from neuro_bpl.parameters import nearest, refusal
 
@@ -48,6 +57,10 @@ class Measure:
         Whether it matters which condition of the model is held against which of the recording.
     n_conditions : int
         How many conditions it needs.
+    power : callable, optional
+        `Target → (shared, whole)`: the power of the signal, from independent halves, and of what is scored, so that
+        the ceiling is √(shared / whole). For measures of products of averages, of whose noise more than half is gone
+        with twice the trials.
     """
 
     name: str
@@ -58,10 +71,16 @@ class Measure:
     attenuates: bool = True
     reads_conditions: bool = True
     n_conditions: int = 2
+    power: Callable[[Target], tuple[float, float]] | None = None
 
-    def ceiling(self, reliability: float) -> float:
-        """What a model scores that is equal to the recording but for its noise."""
-        return ceiling(reliability) if self.attenuates else reliability
+    def ceiling(self, reliability: float, targets: Sequence[Target]) -> float:
+        """What a model scores that is equal to the recording but for its noise; NaN where noise is all there is."""
+        if self.power is not None:
+            shared, whole = np.mean([self.power(target) for target in targets], 0)
+            return math.sqrt(shared / whole) if min(shared, whole) > 0 else math.nan
+        if self.attenuates:
+            return ceiling(reliability)
+        return reliability if reliability > 0 else math.nan
 
 
 def predictivity(n_components: int = 8, n_folds: int = 5) -> Measure:
@@ -75,7 +94,10 @@ def predictivity(n_components: int = 8, n_folds: int = 5) -> Measure:
 
 
 def canonical(n_components: int = 4, n_folds: int = 5) -> Measure:
-    """Mean canonical correlation of the leading components, in conditions that were not fitted."""
+    """Mean canonical correlation of the leading components, in conditions that were not fitted.
+
+    The ceiling is too low for noisy recordings: both halves have directions that noise has turned, a model has not.
+    """
 
     def score(model: Averages, target: Target) -> float:
         return held_out_correlation(model, target.means, folds(len(model), n_folds), n_components)
@@ -102,23 +124,38 @@ def kernel() -> Measure:
     def score(model: Averages, target: Target) -> float:
         return cka(model, target.means)
 
-    return Measure("cka", score, lambda target: cka(*target.halves()))
+    def power(target: Target) -> tuple[float, float]:
+        first, second, every = (_gram(values) for values in (*target.halves(), target.means))
+        return unbiased_hsic(first, second), unbiased_hsic(every, every)
+
+    return Measure("cka", score, lambda target: cka(*target.halves()), power=power)
 
 
 def representational(method: str = "pearson") -> Measure:
-    """Correlation of the distances between conditions (all times), cross-validated over trials in the recording."""
+    """Correlation of the distances between conditions (all times), cross-validated over trials in the recording.
+
+    The power of distances sets the ceiling of Pearson's correlation; that of ranks is corrected as correlations are,
+    and is too low for noisy recordings.
+    """
+
+    def recorded(target: Target) -> Float[np.ndarray, " pair"]:
+        return np.mean([cross_validated_distances(a, b) for a, b in combinations(_features(target.parts), 2)], 0)
+
+    def halves(target: Target) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
+        parts = _features(target.parts)
+        return cross_validated_distances(parts[0], parts[1]), cross_validated_distances(parts[2], parts[3])
 
     def score(model: Averages, target: Target) -> float:
-        parts = _features(target.parts)
-        recorded = np.mean([cross_validated_distances(a, b) for a, b in combinations(parts, 2)], 0)
-        return rdm_similarity(distances(_features(model)), recorded, method)
+        return rdm_similarity(distances(_features(model)), recorded(target), method)
 
     def reliability(target: Target) -> float:
-        parts = _features(target.parts)
-        first, second = (cross_validated_distances(*parts[half : half + 2]) for half in (0, 2))
-        return rdm_similarity(first, second, method)
+        return rdm_similarity(*halves(target), method)
 
-    return Measure("rsa", score, reliability, n_parts=4, of_split=True, n_conditions=3)
+    def power(target: Target) -> tuple[float, float]:
+        return float(np.cov(*halves(target))[0, 1]), float(recorded(target).var(ddof=1))
+
+    of_size = power if method == "pearson" else None
+    return Measure("rsa", score, reliability, n_parts=4, of_split=True, n_conditions=3, power=of_size)
 
 
 def dynamical(n_delays: int = 4, rank: int = 6) -> Measure:
@@ -151,6 +188,11 @@ MEASURES: dict[str, Callable[..., Measure]] = {
 def measure(name: str, **options: Any) -> Measure:
     """The measure called `name`, with options such as `n_components` other than their defaults.
 
+    Raises
+    ------
+    ValueError
+        If there is no such measure or option, or the option has no such value: all but `method` are whole numbers.
+
     Examples
     --------
     >>> measure("cca", n_components=3).name
@@ -159,11 +201,33 @@ def measure(name: str, **options: Any) -> Measure:
     if name not in MEASURES:
         fix = f'"{nearest(name, list(MEASURES))}"'
         raise refusal("metric", name, ", ".join(MEASURES), "these measures are known", fix)
+    for option, value in options.items():
+        _check_option(name, option, value)
     return MEASURES[name](**options)
+
+
+def _check_option(name: str, option: str, value: Any) -> None:
+    known = list(inspect.signature(MEASURES[name]).parameters)
+    if option not in known:
+        fix = f"{nearest(option, known)}=…" if known else f'measure("{name}")'
+        raise refusal(f"option of {name}", option, ", ".join(known) or "none", "it has these settings", fix)
+    if option == "method":
+        if value not in CORRELATIONS:
+            fix = f'method="{nearest(str(value), list(CORRELATIONS))}"'
+            raise refusal(option, value, ", ".join(CORRELATIONS), "distances are correlated", fix)
+        return
+    least = 2 if option == "n_folds" else 1
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
+        why = "conditions are fitted and held out" if least > 1 else "it is a count"
+        raise refusal(option, value, f"a whole number, at least {least}", why, f"{option}={least}")
 
 
 def _correlation_of_halves(target: Target) -> float:
     return pooled_correlation(*target.halves())
+
+
+def _gram(x: Averages) -> Float[np.ndarray, "sample sample"]:
+    return rows(x) @ rows(x).T
 
 
 def _features(x: Float[np.ndarray, "*lead time unit"]) -> Float[np.ndarray, "*lead feature"]:

@@ -79,14 +79,27 @@ def orders(n_conditions: int, n_permutations: int, random: np.random.Generator) 
 
 
 def p_of_null(score: float, null: Float[np.ndarray, " draw"]) -> float:
-    """p = (1 + #{null ≥ score}) / (1 + n) (Phipson & Smyth 2010).
+    """p = (1 + #{null ≥ score}) / (1 + n) (Phipson & Smyth 2010), over the n draws of `known_draws`; NaN without any.
 
     Examples
     --------
-    >>> p_of_null(1.0, np.array([0.2, 0.3, 1.0]))
-    0.5
+    >>> p_of_null(1.0, np.array([0.2, 0.3, 1.0])), p_of_null(1.0, np.array([0.2, np.nan, np.nan]))
+    (0.5, nan)
     """
-    return float((1 + np.sum(null >= score)) / (1 + len(null)))
+    known = known_draws(null)
+    return float((1 + np.sum(known >= score)) / (1 + len(known))) if known.size and np.isfinite(score) else math.nan
+
+
+def known_draws(null: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " known"]:
+    """The draws that are finite, where at least half are; otherwise none, as too little is known of the others.
+
+    Examples
+    --------
+    >>> known_draws(np.array([0.2, np.nan, 0.4])).tolist(), known_draws(np.array([0.2, np.nan, np.nan])).tolist()
+    ([0.2, 0.4], [])
+    """
+    known = null[np.isfinite(null)]
+    return known if 2 * len(known) >= len(null) else known[:0]
 
 
 def folds(n_conditions: int, n_folds: int) -> list[Bool[np.ndarray, " condition"]]:

@@ -48,7 +48,7 @@ def difference(
     -------
     dict
         `difference`, its 95 % interval `difference_low` and `difference_high`, `se_seeds`, `se_units`, and `p`
-        (two-sided); NaN where a rule has fewer than two networks.
+        (two-sided); NaN where a rule has fewer than two networks, or a resampled difference is NaN.
 
     Examples
     --------
@@ -66,7 +66,9 @@ def difference(
     shares = np.array([x.var(ddof=1) / len(x), y.var(ddof=1) / len(y), resampled.var(ddof=1)])
     freedom = np.array([len(x) - 1, len(y) - 1, max(n_units - 1, 1)])
     gap, variance = float(x.mean() - y.mean()), float(shares.sum())
-    if not variance > 0:
+    if np.isnan(variance):
+        p = half = np.nan
+    elif not variance > 0:
         p, half = (1.0 if gap == 0 else 0.0), 0.0
     else:
         joint = variance**2 / (shares**2 / freedom).sum()

@@ -58,6 +58,8 @@ def labelled(
         columns[name] = (("metric", "pair"), values, text)
     told = {rule: {"used": contest.used[rule], "performance": performances[rule]} for rule in rules}
     columns["used"] = (("rule", "seed"), _padded(told, rules, "used", seeds) == 1, "network is compared")
+    left_out = [int((~contest.used[rule]).sum()) for rule in rules]
+    columns["n_left_out"] = ("rule", left_out, "networks left out: diverged, or outside of `matched`")
     columns["performance"] = (("rule", "seed"), _padded(told, rules, "performance", seeds), "task performance")
     coords = {"metric": [one.name for one in chosen], "rule": rules, "seed": np.arange(seeds), "pair": pairs}
     variables = {

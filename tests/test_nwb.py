@@ -196,7 +196,7 @@ def sessions(draw):
         trials["recorded_until"] = (starts + draw(st.sampled_from([2.0, np.inf])), "s", "recording off")
     events = {
         "time": (np.asarray(draw(lists(NUMBERS, n_events)), float), "s", "time"),
-        "trial": (np.zeros(n_events, int), "1", "trial"),
+        "trial": (np.full(n_events, min(n_trials, 1) - 1), "1", "trial"),
         "kind": (np.asarray(draw(lists(NAMES, n_events)), str), "1", "kind"),
     }
     times = np.cumsum(draw(lists(st.floats(0.1, 1), n_samples)))

@@ -73,7 +73,7 @@ def _clicks(
 ) -> tuple[Float[np.ndarray, " click"], Int[np.ndarray, " click"], Int[np.ndarray, " click"]]:
     """Time since stimulus onset, trial and side of every click of a trial whose duration is known."""
     events = session["events"].to_dataset()
-    is_click: Bool[np.ndarray, " event"] = np.isin(events["kind"].values, SIDES)
+    is_click: Bool[np.ndarray, " event"] = np.isin(events["kind"].values, SIDES) & (events["trial"].values >= 0)
     trial = events["trial"].values[is_click].astype(int)
     time = events["time"].values[is_click] - on[trial]
     side = (events["kind"].values[is_click] == SIDES[1]).astype(int)

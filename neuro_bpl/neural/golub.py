@@ -99,6 +99,7 @@ def read_golub(path: Path | str) -> xr.DataTree:
     if not path.is_file():
         fix = f"the file exampleData.mat of {ABOUT['source'].split(',')[0]}, saved as {path}"
         raise FileNotFoundError(f"{path} is not there.\n  Type: {fix}.")
+    matlab.check_integrity(path)
     try:
         session = _session(_contents(path))
         _check_algebra(session)
@@ -112,7 +113,6 @@ def read_golub(path: Path | str) -> xr.DataTree:
 def _contents(path: Path) -> Any:
     from scipy import io
 
-    matlab.check_integrity(path)
     return io.loadmat(path, squeeze_me=True, struct_as_record=False, verify_compressed_data_integrity=True)
 
 

@@ -56,7 +56,7 @@ def from_arrays(
         Names of the units; None: 0, 1, ….
     events : mapping of columns, optional
         Things that happen any number of times a trial, such as clicks: columns `time` (s), `trial` (position of the
-        trial, from 0), and `kind`.
+        trial, from 0; −1: in none), and `kind`.
     activity : mapping of DataArrays, optional
         Binned activity and other arrays whose first dim is `trial`, with `units` and `long_name` in their attributes.
     behaviour : mapping of DataArrays, optional
@@ -128,7 +128,7 @@ def validate(session: xr.DataTree) -> None:
         _check_spikes(session)
     if "events" in session and "trial" in session["events"].data_vars:
         events = session["events"].to_dataset()
-        _check_positions("events/trial", events["trial"].values, session["trials"].sizes["trial"])
+        _check_positions("events/trial", events["trial"].values, session["trials"].sizes["trial"], first=-1)
 
 
 def spike_times(session: xr.DataTree, unit: int, trial: int | None = None) -> Float[np.ndarray, " spike"]:
@@ -244,7 +244,7 @@ def _check_spikes(session: xr.DataTree) -> None:
         _check_positions("spikes/trial", spikes["trial"].values, session["trials"].sizes["trial"])
 
 
-def _check_positions(name: str, positions: Int[np.ndarray, " spike"], size: int) -> None:
-    if positions.size and not 0 <= positions.min() <= positions.max() < size:
+def _check_positions(name: str, positions: Int[np.ndarray, " spike"], size: int, first: int = 0) -> None:
+    if positions.size and not first <= positions.min() <= positions.max() < size:
         got = (int(positions.min()), int(positions.max()))
-        raise refusal(name, got, f"positions 0 to {size - 1}", f"there are {size}", "positions from 0")
+        raise refusal(name, got, f"positions {first} to {size - 1}", f"there are {size}", "positions from 0")

@@ -209,7 +209,7 @@ def draw_shares(axes: Axes, found: xr.DataArray, share: float) -> None:
             axes.errorbar(x, mean, bars, fmt=marker, color=colour, markersize=5, capsize=2, label=label)
     axes.axhline(0.5, color="0.6", linewidth=0.8)
     axes.plot([-0.45, 0.45], [share, share], color="black", linestyle=(0, (4, 2)), label="recorded")
-    words = [str(contrast).replace(", ", ",\n") for contrast in found.contrast.values]
+    words = [str(contrast).replace(" > ", "\n> ").replace(", ", ",\n") for contrast in found.contrast.values]
     axes.set_xticks(range(found.sizes["contrast"]), words)
     axes.set(ylabel="part of units", ylim=(-0.03, 1.03), xlim=(-0.5, found.sizes["contrast"] - 0.5))
 

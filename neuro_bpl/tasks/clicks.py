@@ -70,7 +70,7 @@ class PoissonClicks:
     >>> task = PoissonClicks(shortest=0.1, longest=0.2, dt=0.1)
     >>> trials = task.held_out("test")
     >>> trials.inputs[:2].astype(int).tolist(), trials.lengths[:2].tolist(), trials.targets[:2].tolist()
-    ([[[1, 3], [2, 3]], [[2, 1], [0, 0]]], [2, 1], [[1], [0]])
+    ([[[3, 3], [7, 0]], [[3, 4], [0, 1]]], [2, 2], [[0], [1]])
     """
 
     total_rate: float = field(40.0, "clicks of both sides together", unit="Hz", source=HANKS, above=0)

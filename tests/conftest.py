@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
 # Compiled programs are shared by the worker processes and by the scripts that tests start; none are found beforehand.
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+import scripting
 
 import neuro_bpl as nb
 
@@ -43,6 +45,21 @@ def untyped():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def script(monkeypatch, capsys):
+    """Run a script in this process, as from a shell in the repository root; its status and what it wrote."""
+    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)  # JAX's settings stay as they are
+    monkeypatch.chdir(scripting.ROOT)
+
+    def run(path, *words):
+        monkeypatch.setattr(sys, "argv", [path, *map(str, words)])
+        status = scripting.status_of(path)
+        wrote = capsys.readouterr()
+        return status, wrote.out, wrote.err
+
+    return run
 
 
 def random_weights(circuit, seed):

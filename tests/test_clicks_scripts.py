@@ -2,9 +2,6 @@
 
 import os
 import re
-import runpy
-import sys
-from pathlib import Path
 
 import hanks_files
 import numpy as np
@@ -12,27 +9,7 @@ import pytest
 
 from neuro_bpl.neural.reading import read
 
-ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = "analyses/clicks_recordings.py"
-
-
-@pytest.fixture
-def script(monkeypatch, capsys):
-    """Run a script in this process, as from a shell in the repository root; its status and what it wrote."""
-    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)
-
-    def run(path, *words):
-        monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(sys, "argv", [path, *map(str, words)])
-        status = 0
-        try:
-            runpy.run_path(str(ROOT / path), run_name="__main__")
-        except SystemExit as end:
-            status = end.code or 0
-        wrote = capsys.readouterr()
-        return status, wrote.out, wrote.err
-
-    return run
 
 
 def tells(trials, much):

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_scripts import module, same_session, script  # noqa: F401
+from scripting import module
 from tiny import refused
 
 import neuro_bpl as nb
@@ -206,7 +206,7 @@ def test_masks_that_cannot_be_made_are_refused(graph, n_granule, n_mossy, untype
 # -------------------------------------------------------------------------------------------- the model and its claim
 
 
-def test_the_model_is_wired_as_asked_and_the_analysis_draws_it(stored, script, tmp_path):  # noqa: F811
+def test_the_model_is_wired_as_asked_and_the_analysis_draws_it(stored, script, tmp_path):
     path = tmp_path / "run"
     words = ("--connectome", stored, "--sweep", "wiring=measured,rewired,2,all", "--output", path)
     status, out, err = script(MODEL, *TINY, *words)
@@ -265,7 +265,7 @@ SENSELESS = {
 
 
 @pytest.mark.parametrize("case", SENSELESS)
-def test_what_makes_no_sense_ends_with_status_2(script, tmp_path, case):  # noqa: F811
+def test_what_makes_no_sense_ends_with_status_2(script, tmp_path, case):
     words, said = SENSELESS[case]
     status, _, err = script(MODEL, *TINY, "--output", tmp_path / "run", *words)
     assert status == 2
@@ -273,7 +273,7 @@ def test_what_makes_no_sense_ends_with_status_2(script, tmp_path, case):  # noqa
     assert "Traceback" not in err
 
 
-def test_the_analysis_refuses_a_run_without_the_measured_wiring(stored, script, tmp_path):  # noqa: F811
+def test_the_analysis_refuses_a_run_without_the_measured_wiring(stored, script, tmp_path):
     words = ("--connectome", stored, "--sweep", "wiring=1,2", "--output", tmp_path / "run")
     assert script(MODEL, *TINY, *words)[0] == 0
     status, _, err = script(ANALYSIS, "--run", tmp_path / "run", "--output", tmp_path / "figure")

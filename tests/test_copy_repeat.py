@@ -10,7 +10,6 @@ import pytest
 from bad_input import JUNK, is_above, is_whole, is_within
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_scripts import module, script  # noqa: F401
 
 import neuro_bpl as nb
 from neuro_bpl import rule_words
@@ -185,7 +184,7 @@ def test_words_that_name_no_rule_are_refused(words):
         rule_words.check_words(f"bptt,{words}")
 
 
-def test_the_model_runs_and_reports(script, tmp_path):  # noqa: F811
+def test_the_model_runs_and_reports(script, tmp_path):
     path = tmp_path / "run"
     status, out, _ = script(MODEL, "--rule", "tbptt:2,bp_lambda:0", "--n-steps", 9, *TINY, "--output", path)
     assert status == 0

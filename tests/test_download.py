@@ -4,9 +4,7 @@ import gzip
 import hashlib
 import http.server
 import os
-import runpy
 import socket
-import sys
 import threading
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from neuro_bpl.tasks.download import CHECKSUMS, MIRROR_VARIABLE, MIRRORS, fetch_
 from neuro_bpl.tasks.idx import content
 from neuro_bpl.tasks.mnist import FILES, find, read_mnist
 
-ROOT = Path(__file__).resolve().parents[1]
 PLAIN = {name: as_idx(array) for name, array in mnist_arrays().items()}
 SUMS = {name: hashlib.sha256(plain).hexdigest() for name, plain in PLAIN.items()}
 FIRST, SECOND = FILES[:2]
@@ -232,15 +229,12 @@ def test_other_digits_in_the_place_of_mnist_are_read_unless_mnist_is_asked_for(t
     assert contents(tmp_path) == before
 
 
-def test_the_model_ends_with_status_2_where_it_gets_nothing(tmp_path, monkeypatch, capsys):
+def test_the_model_ends_with_status_2_where_it_gets_nothing(tmp_path, monkeypatch, script):
     monkeypatch.setenv(MIRROR_VARIABLE, nowhere())
-    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)
     words = ("--dataset", "mnist", "--download", "--data-dir", tmp_path / "data", "--output", tmp_path / "run")
-    monkeypatch.setattr(sys, "argv", ["model", *map(str, words)])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(ROOT / "models/sequential_digits.py"), run_name="__main__")
-    assert end.value.code == 2
-    assert f"error: {FIRST}.gz could not be fetched" in capsys.readouterr().err
+    status, _, err = script("models/sequential_digits.py", *words)
+    assert status == 2
+    assert f"error: {FIRST}.gz could not be fetched" in err
     assert not (tmp_path / "run").exists()
 
 

@@ -1,9 +1,6 @@
 """The clicks model, pseudo-populations, and the analysis that holds networks against rats, on tiny data."""
 
 import re
-import runpy
-import sys
-from pathlib import Path
 
 import hanks_files
 import numpy as np
@@ -16,29 +13,9 @@ from tiny import refused
 import neuro_bpl as nb
 from neuro_bpl.neural.pseudo_population import DIMS, pooled, pseudo_trials
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL, ANALYSIS = "models/evidence_accumulation.py", "analyses/evidence_population.py"
 TINY = ("--n-updates", 30, "--n-units", 8, "--n-test", 4, "--n-probe", 3, "--batch-size", 5, "--n-evaluations", 1)
 TINY += ("--longest", 0.8, "--dt", 0.025, "--tau", 0.1, "--n-snapshots", 1)
-
-
-@pytest.fixture
-def script(monkeypatch, capsys):
-    """Run a script in this process, as from a shell in the repository root; its status and what it wrote."""
-    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)
-
-    def run(path, *words):
-        monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(sys, "argv", [path, *map(str, words)])
-        status = 0
-        try:
-            runpy.run_path(str(ROOT / path), run_name="__main__")
-        except SystemExit as end:
-            status = end.code or 0
-        wrote = capsys.readouterr()
-        return status, wrote.out, wrote.err
-
-    return run
 
 
 def tells(made, gain):

@@ -1,9 +1,6 @@
 """Sequential images: orders, padding, held-out images, and the files of CIFAR-10."""
 
-import runpy
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +18,6 @@ from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.provenance import describe, differences
 from neuro_bpl.tasks.cifar import FILES, RECORD, read_batch
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL = "models/sequential_digits.py"
 KEYS = jax.random.key(1), jax.random.key(2)
 load = nb.tasks.SequentialImages.load
@@ -304,16 +300,14 @@ def test_missing_files_of_cifar10_are_named_with_the_folder_where_they_belong(tm
 
 
 @pytest.mark.parametrize("order", ["rows", "pixels", "permuted"])
-def test_the_model_learns_from_images_in_every_order(tmp_path, monkeypatch, capsys, order):
+def test_the_model_learns_from_images_in_every_order(tmp_path, script, order):
     write_mnist(tmp_path, True)
     words = ["--dataset", "mnist", "--order", order, "--pad", "1", "--n-held-out", "5", "--n-probe", "2"]
     words += ["--data-dir", tmp_path, "--output", tmp_path / "run", "--rule", "bptt", "--cortex", "rate"]
     words += ["--n-updates", "2", "--n-evaluations", "1", "--n-units", "3", "--seeds", "1", "--batch-size", "3"]
-    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", [MODEL, *map(str, words)])
-    runpy.run_path(str(ROOT / MODEL), run_name="__main__")
-    assert "test accuracy after 2 updates" in capsys.readouterr().out
+    status, out, _ = script(MODEL, *words)
+    assert status == 0
+    assert "test accuracy after 2 updates" in out
     run = nb.open_run(tmp_path / "run")
     assert run["parameters"]["task.order"] == order
     assert run["activity"]["rates"].sizes["trial"] == 2

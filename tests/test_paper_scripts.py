@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from test_scripts import module, script  # noqa: F401
+from scripting import module
 
 HORIZON, PLASTIC, TABLE = (
     f"analyses/{name}.py" for name in ("credit_horizon", "alignment_when_plastic", "paper_table")
@@ -19,7 +19,7 @@ def made(script_, model, folder, *words):
 
 
 @pytest.fixture
-def copying(script, tmp_path):  # noqa: F811
+def copying(script, tmp_path):
     """The smallest run of copy-repeat."""
     return made(script, COPYING, tmp_path / "c", "--rule", "tbptt:2,bp_lambda:1", "--n-steps", 9)
 
@@ -60,7 +60,7 @@ def test_rules_come_in_the_order_of_the_table():
     assert sorted(names, key=order) == ["BPTT", "TBPTT(2)", "TBPTT(10)", "SG(2)", "BP(0)", "BP(0.5)", "BP(1)"]
 
 
-def test_the_table_is_written_and_drawn(copying, script, tmp_path):  # noqa: F811
+def test_the_table_is_written_and_drawn(copying, script, tmp_path):
     reaching = made(script, REACHING, tmp_path / "r", "--n-steps", 3)
     digits = made(script, DIGITS, tmp_path / "d", "--rule", "bptt,dni:2", "--cortex", "rate")
     words = ("--copying", copying, "--reaching", reaching, "--digits", digits)
@@ -76,7 +76,7 @@ def test_the_table_is_written_and_drawn(copying, script, tmp_path):  # noqa: F81
     assert "Type: " in err
 
 
-def test_horizons_of_a_curriculum_and_of_several_lengths(copying, script, tmp_path):  # noqa: F811
+def test_horizons_of_a_curriculum_and_of_several_lengths(copying, script, tmp_path):
     status, out, _ = script(HORIZON, "--run", copying, "--output", tmp_path / "h")
     assert status == 0
     assert "| TBPTT(2) | 0.0 [0.0, 0.0] | 0, 0 |" in out
@@ -90,7 +90,7 @@ def test_horizons_of_a_curriculum_and_of_several_lengths(copying, script, tmp_pa
     assert "swept over n_steps" in err
 
 
-def test_alignment_when_plastic_by_length(script, tmp_path):  # noqa: F811
+def test_alignment_when_plastic_by_length(script, tmp_path):
     words = ("--plastic", "--rule", LAMBDAS, "--sweep", "n_steps=2,4")
     run = made(script, REACHING, tmp_path / "run", *words)
     status, out, _ = script(PLASTIC, "--run", run, "--output", tmp_path / "a")

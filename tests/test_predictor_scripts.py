@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from conftest import random_weights
-from test_scripts import module, script  # noqa: F401
+from scripting import module
 
 import neuro_bpl as nb
 from neuro_bpl import probing
@@ -71,7 +71,7 @@ def test_a_true_online_rule_is_judged_by_its_backward_view(probe):
     assert float(found.bias_squared) == float(twin.bias_squared) > 0
 
 
-def test_forms_learn_and_bias_and_variance_are_drawn(script, tmp_path):  # noqa: F811
+def test_forms_learn_and_bias_and_variance_are_drawn(script, tmp_path):
     status, out, err = script(MODEL, *TINY, *SMALL, "--rule", "bptt,pca", "--update", "step", "--output", tmp_path)
     assert status == 0, err
     run = nb.open_run(tmp_path / "target_reaching")
@@ -85,7 +85,7 @@ def test_forms_learn_and_bias_and_variance_are_drawn(script, tmp_path):  # noqa:
     assert figure.with_suffix(".png").stat().st_size > 10_000
 
 
-def test_a_sweep_over_lambda_is_drawn_as_lines(script, tmp_path):  # noqa: F811
+def test_a_sweep_over_lambda_is_drawn_as_lines(script, tmp_path):
     words = ("--rule", "leak", "--sweep", "lambda_=0,1")
     status, _, err = script(MODEL, *TINY, *SMALL, *words, "--output", tmp_path)
     assert status == 0, err
@@ -96,7 +96,7 @@ def test_a_sweep_over_lambda_is_drawn_as_lines(script, tmp_path):  # noqa: F811
     assert figure.with_suffix(".svg").stat().st_size > 10_000
 
 
-def test_true_online_learning_is_compared_seed_by_seed(script, tmp_path):  # noqa: F811
+def test_true_online_learning_is_compared_seed_by_seed(script, tmp_path):
     form = ("--rule", "true_online,history", "--update", "step", "--frozen", "--optimizer", "sgd", "--batch-size", 1)
     words = (*form, "--n-updates", 4, "--n-evaluations", 2, "--seeds", 3, "--n-units", 4)
     sweep = ("--sweep", "predictor_learning_rate=0.1,0.5")
@@ -120,7 +120,7 @@ COST = "benchmarks/cost_of_credit.py"
 QUICK = ("--units", 3, 5, "--steps", 2, 4, "--n-units", 3, "--n-steps", 2, "--batch-size", 2, "--rounds", 1)
 
 
-def test_the_cost_of_credit_is_measured_and_drawn(script, tmp_path):  # noqa: F811
+def test_the_cost_of_credit_is_measured_and_drawn(script, tmp_path):
     path, figure = tmp_path / "cost.nc", tmp_path / "cost"
     words = ("--seconds", 0.001, "--rule", "full,history", "--most", 8e3, "--output", path)
     status, out, err = script(COST, *QUICK, *words)
@@ -157,7 +157,7 @@ def test_exponents_are_slopes_of_logarithms():
     ],
     ids=lambda words: "-".join(map(str, words)),
 )
-def test_impossible_parameters_end_with_status_2(script, tmp_path, words):  # noqa: F811
+def test_impossible_parameters_end_with_status_2(script, tmp_path, words):
     status, _, err = script(MODEL, *TINY, *SMALL, *map(str, words), "--output", tmp_path / "runs")
     assert status == 2
     assert "Traceback" not in err

@@ -1,13 +1,9 @@
 """The rate loop in Brian2 as a model, and its comparison with the array engine as an analysis, on tiny parameters."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import xarray as xr
-from test_scripts import ROOT, module, script  # noqa: F401
+from scripting import in_shell, module
 
 import neuro_bpl as nb
 from neuro_bpl import schema
@@ -21,15 +17,7 @@ def both(tmp_path_factory):
     """A tiny run of both simulators in three steps, and what the model said."""
     path = tmp_path_factory.mktemp("loop") / "run.nc"
     words = ("--simulator", "brian,array", "--refine", "1,2,4", "--seeds", 1, "--plastic", "--n-cues", 2)
-    done = subprocess.run(
-        [sys.executable, MODEL, *map(str, (*TINY, *words)), "--output", path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        check=False,
-    )
+    done = in_shell(MODEL, *TINY, *words, "--output", path)
     assert done.returncode == 0, done.stderr
     return path, done.stdout
 
@@ -51,7 +39,7 @@ def test_both_simulators_learn_the_same_and_are_stored_as_one_run(both):
     assert "simulator array, refine 4" in out
 
 
-def test_the_comparison_prints_and_draws_what_it_finds(both, script, tmp_path):  # noqa: F811
+def test_the_comparison_prints_and_draws_what_it_finds(both, script, tmp_path):
     path, _ = both
     status, out, err = script(ANALYSIS, "--run", path, "--output", tmp_path / "figure")
     assert status == 0, err
@@ -64,7 +52,7 @@ def test_the_comparison_prints_and_draws_what_it_finds(both, script, tmp_path): 
     assert (found.from_limit(weights).diff("refine") < 0).all()
 
 
-def test_a_run_of_one_simulator_is_no_comparison(script, tmp_path):  # noqa: F811
+def test_a_run_of_one_simulator_is_no_comparison(script, tmp_path):
     path = tmp_path / "run.nc"
     assert script(MODEL, *TINY, "--seeds", 1, "--simulator", "array", "--output", path)[0] == 0
     status, _, err = script(ANALYSIS, "--run", path, "--output", tmp_path / "figure")
@@ -72,7 +60,7 @@ def test_a_run_of_one_simulator_is_no_comparison(script, tmp_path):  # noqa: F81
     assert "Type: python models/rate_loop_brian.py" in err
 
 
-def test_nothing_is_written_over(script, tmp_path):  # noqa: F811
+def test_nothing_is_written_over(script, tmp_path):
     path = tmp_path / "run.nc"
     path.write_text("precious")
     status, _, err = script(MODEL, *TINY, "--output", path)
@@ -90,7 +78,7 @@ def test_nothing_is_written_over(script, tmp_path):  # noqa: F811
         (("--kappa", "x"), "kappa = 'x'"),
     ],
 )
-def test_what_is_not_possible_is_refused(words, said, script, tmp_path):  # noqa: F811
+def test_what_is_not_possible_is_refused(words, said, script, tmp_path):
     status, _, err = script(MODEL, *TINY, *words, "--output", tmp_path / "run.nc")
     assert status == 2
     assert said in err

@@ -1,13 +1,12 @@
 """The model that compares all rules, and its analyses, on tiny parameters."""
 
-import importlib.util
 import sys
 
 import numpy as np
 import pytest
 import xarray as xr
 from scipy import stats
-from test_scripts import ROOT, same_session, script  # noqa: F401
+from scripting import module
 
 import neuro_bpl as nb
 
@@ -25,13 +24,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def performance():
-    spec = importlib.util.spec_from_file_location("rule_performance", ROOT / "analyses/rule_performance.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module("analyses/rule_performance.py")
 
 
-def test_rules_learn_one_by_one_and_performance_is_drawn(script, folder):  # noqa: F811
+def test_rules_learn_one_by_one_and_performance_is_drawn(script, folder):
     status, out, err = script(MODEL, *TINY, *SMALL_TASKS, *RULES, "--task", ",".join(TASKS), "--output", folder)
     assert status == 0, err
     for task in TASKS:
@@ -48,7 +44,7 @@ def test_rules_learn_one_by_one_and_performance_is_drawn(script, folder):  # noq
     assert figure.with_suffix(".png").stat().st_size > 10_000
 
 
-def test_all_rules_watch_one_and_alignment_is_drawn(script, folder):  # noqa: F811
+def test_all_rules_watch_one_and_alignment_is_drawn(script, folder):
     words = ("--observe", "--draws", 2, "--task", "add", "--rule", "uoro,eprop,output_only")
     status, out, err = script(MODEL, *TINY, *SMALL_TASKS, *words, "--output", folder)
     assert status == 0, err
@@ -73,7 +69,7 @@ def test_all_rules_watch_one_and_alignment_is_drawn(script, folder):  # noqa: F8
     ],
     ids=lambda words: words[0] + words[1],
 )
-def test_impossible_parameters_end_with_status_2(script, tmp_path, words):  # noqa: F811
+def test_impossible_parameters_end_with_status_2(script, tmp_path, words):
     status, _, err = script(MODEL, *TINY, *words, "--output", tmp_path / "runs")
     assert status == 2
     assert "Traceback" not in err
@@ -81,7 +77,7 @@ def test_impossible_parameters_end_with_status_2(script, tmp_path, words):  # no
 
 
 @pytest.mark.parametrize("analysis", ["rule_alignment", "rule_performance"])
-def test_a_run_of_another_kind_is_refused(script, tmp_path, analysis):  # noqa: F811
+def test_a_run_of_another_kind_is_refused(script, tmp_path, analysis):
     task = nb.tasks.TargetReaching(n_steps=3)
     circuit = nb.Circuit(nb.RateCortex(task.n_inputs, 3), nb.LinearReadout(2))
     nb.train(circuit, task, nb.bptt(), n_updates=1, n_evaluations=1, output=tmp_path / "add", progress=False)
@@ -117,7 +113,7 @@ COST = "benchmarks/online_rules.py"
 QUICK = ("--rounds", 1, "--n-updates", 2, "--seconds", 0.001, "--n-units", 3, "--n-steps", 3, "--batch-size", 2)
 
 
-def test_the_cost_of_rules_is_measured_and_drawn_into_the_table(script, folder):  # noqa: F811
+def test_the_cost_of_rules_is_measured_and_drawn_into_the_table(script, folder):
     path = folder / "cost.nc"
     status, out, err = script(COST, *QUICK, "--rule", "bptt,snap_step", "--output", path)
     assert status == 0, err
@@ -136,7 +132,7 @@ def test_the_cost_of_rules_is_measured_and_drawn_into_the_table(script, folder):
     assert "Type: " in err
 
 
-def test_without_braintrace_the_comparison_is_left_out_and_says_so(script, monkeypatch):  # noqa: F811
+def test_without_braintrace_the_comparison_is_left_out_and_says_so(script, monkeypatch):
     monkeypatch.setitem(sys.modules, "braintrace", None)
     status, out, err = script("benchmarks/against_braintrace.py", "--rounds", 1)
     assert status == 0, err

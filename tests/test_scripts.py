@@ -1,24 +1,19 @@
 """Scripts: models, analyses and benchmarks run from the command line, and refuse what is not possible with status 2."""
 
 import contextlib
-import importlib.util
 import io
 import json
-import os
-import runpy
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from scipy import stats
+from scripting import ROOT, in_shell, module, status_of
 
 import neuro_bpl as nb
 from neuro_bpl import figures
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL, REACHING = "models/sequential_digits.py", "models/target_reaching.py"
 OF_OTHER_RUNS = tuple(  # see the tests of these scripts
     f"analyses/{name}.py"
@@ -69,12 +64,6 @@ TINY = (
 SMALL = ("--n-updates", "4", "--seeds", "2", "--n-units", "3", "--n-evaluations", "2", "--n-steps", "3")
 
 
-@pytest.fixture(autouse=True)
-def same_session(monkeypatch):
-    """A model run in this process leaves JAX's settings as they are."""
-    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)
-
-
 @pytest.fixture(scope="module")
 def help_texts():
     """Help of every script, what it wrote to stderr, and its status."""
@@ -82,9 +71,9 @@ def help_texts():
     def asked(script):
         out, err = io.StringIO(), io.StringIO()
         patch.setattr(sys, "argv", [script, "--help"])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / script), run_name="__main__")
-        return out.getvalue(), err.getvalue(), end.value.code or 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = status_of(script)
+        return out.getvalue(), err.getvalue(), status
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
@@ -92,46 +81,11 @@ def help_texts():
         yield {script: asked(script) for script in SCRIPTS}
 
 
-@pytest.fixture
-def script(monkeypatch, capsys):
-    """Run a script in this process, as from a shell in the repository root; its status and what it wrote."""
-
-    def run(path, *words):
-        monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(sys, "argv", [path, *map(str, words)])
-        status = 0
-        try:
-            runpy.run_path(str(ROOT / path), run_name="__main__")
-        except SystemExit as end:
-            status = end.code or 0
-        wrote = capsys.readouterr()
-        return status, wrote.out, wrote.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     """A run of the model with tiny parameters, made by a process of its own."""
     path = tmp_path_factory.mktemp("runs") / "tiny"
-    done = subprocess.run(
-        [sys.executable, MODEL, *TINY, "--rule", "bp_lambda,bptt", "--output", path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        check=False,
-    )
-    return path, done
-
-
-def module(path):
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = loaded
-    spec.loader.exec_module(loaded)
-    return loaded
+    return path, in_shell(MODEL, *TINY, "--rule", "bp_lambda,bptt", "--output", path)
 
 
 def contents(folder):
@@ -386,15 +340,7 @@ def test_an_analysis_without_a_run_ends_with_status_2(script, tmp_path, analysis
 
 
 def test_a_refusal_shows_no_traceback_in_a_shell(tmp_path):
-    done = subprocess.run(
-        [sys.executable, MODEL, "--lambda_", "1.5", "--output", tmp_path / "run"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        check=False,
-    )
+    done = in_shell(MODEL, "--lambda_", "1.5", "--output", tmp_path / "run")
     assert done.returncode == 2
     assert done.stderr.startswith("error: Parameters.lambda_ = 1.5 is not possible.")
     assert "Allowed: a finite number, 0 <= lambda_ <= 1" in done.stderr

@@ -6,7 +6,7 @@ import brian2
 import numpy as np
 import pytest
 import xarray as xr
-from test_scripts import module, same_session, script  # noqa: F401
+from scripting import module
 
 import neuro_bpl as nb
 
@@ -247,7 +247,7 @@ def test_every_object_and_clock_has_a_name_of_its_own(monkeypatch):
         assert not (isinstance(one, brian2.Synapses) and one.event_driven is not None and one.event_driven.values())
 
 
-def test_the_file_is_a_run_is_not_written_over_and_is_drawn(run, script, tmp_path, monkeypatch):  # noqa: F811
+def test_the_file_is_a_run_is_not_written_over_and_is_drawn(run, script, tmp_path, monkeypatch):
     path = tmp_path / "run.nc"
     nb.export_netcdf(run, path)
     with xr.open_datatree(path, engine="h5netcdf") as opened:

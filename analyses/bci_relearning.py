@@ -175,15 +175,6 @@ def matched(measures: xr.Dataset, level: float) -> xr.Dataset:
     return xr.apply_ufunc(one, measures, course, input_core_dims=[["snapshot"], ["snapshot"]], vectorize=True)
 
 
-def summary(values: np.ndarray) -> str:
-    """Mean and 95 % interval over seeds that have a value; "–" for fewer than two."""
-    values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return "–"
-    mean, low, high = figures.interval95(values)
-    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
 def report(
     found: xr.Dataset, recorded: xr.Dataset, intervals: dict, idle: dict, chance: tuple[float, float], level: float
 ) -> None:
@@ -199,14 +190,16 @@ def report(
     for name, words in MEASURES.items():
         shown = intervals.get(name)
         own = f"{float(recorded[name]):+.3f}" + (f" [{shown.low:+.3f}, {shown.high:+.3f}]" if shown else "")
-        print(f"| {words} | {own} | {' | '.join(summary(at[name].sel(rule=rule).values) for rule in rules)} |")
-    start = found["perturbed"].isel(snapshot=0, rule=0).values
-    print(f"\nprogress before, permuted map: monkey {float(recorded['start']):.3f}, models {summary(start)}")
+        cells = [figures.summary95(at[name].sel(rule=rule).values, "+.3f") for rule in rules]
+        print(f"| {words} | {own} | {' | '.join(cells)} |")
+    start = figures.summary95(found["perturbed"].isel(snapshot=0, rule=0).values, "+.3f")
+    print(f"\nprogress before, permuted map: monkey {float(recorded['start']):.3f}, models {start}")
     for name, (value, low, high) in idle.items():
         print(f"monkey, halves before learning: {MEASURES[name]} {value:+.3f} [{low:+.3f}, {high:+.3f}]")
     print(f"repertoire change of the monkey: 95 % of label permutations below {chance[0]:+.3f}, p = {chance[1]:.3f}")
     for rule in rules:
-        print(f"at the end, {rule}: regained {summary(regained(found).isel(snapshot=-1).sel(rule=rule).values)}")
+        last = regained(found).isel(snapshot=-1).sel(rule=rule).values
+        print(f"at the end, {rule}: regained {figures.summary95(last, '+.3f')}")
 
 
 def draw_course(axes: Axes, found: xr.Dataset, recorded: xr.Dataset) -> None:

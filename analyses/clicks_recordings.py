@@ -10,10 +10,10 @@ Draws a figure (PNG and SVG) and prints Markdown tables.
 
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from clicks_sessions import by, sessions_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
@@ -22,8 +22,6 @@ from neuro_bpl import cli, figures
 from neuro_bpl.neural.alignment import align
 from neuro_bpl.neural.binning import bin
 from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.fetching import fetch, paths
-from neuro_bpl.neural.hanks import read_hanks
 from neuro_bpl.neural.psychometry import curve, psychometric
 from neuro_bpl.parameters import check, field, refusal
 
@@ -63,18 +61,6 @@ class Tuning:
     areas: xr.DataArray
     shuffled: xr.DataArray
     chance: xr.DataArray
-
-
-def read_sessions(p: Parameters) -> list[xr.DataTree]:
-    """All sessions of the folder."""
-    folder = Path(p.folder) if p.folder else paths("hanks2015")[0].parent
-    if p.download:
-        fetch("hanks2015", folder.parent)
-    files = sorted(folder.glob("*.mat"))
-    if not files:
-        fix = "--download, or --folder with the sessions"
-        raise refusal("folder", str(folder), "a folder of sessions (*.mat)", "there are none in it", fix)
-    return [read_hanks(path) for path in files]
 
 
 def counts_of(session: xr.DataTree, start: float, end: float, width: float, p: Parameters) -> xr.DataArray:
@@ -160,12 +146,6 @@ def shown(samples: list[np.ndarray], p: Parameters) -> str:
     return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def by(attribute: str, sessions: list[xr.DataTree]) -> dict[str, list[xr.DataTree]]:
-    """Sessions by an attribute, such as their region, in alphabetical order."""
-    names = sorted({session.attrs[attribute] for session in sessions})
-    return {name: [one for one in sessions if one.attrs[attribute] == name] for name in names}
-
-
 def pooled(sessions: list[xr.DataTree]) -> xr.Dataset:
     """Trials of several sessions, one behind the other."""
     return xr.concat([session["trials"].to_dataset().drop_vars("trial") for session in sessions], "trial")
@@ -239,7 +219,7 @@ def draw(sessions: list[xr.DataTree], windows: dict[str, Tuning], courses: dict[
 
 def analyse(p: Parameters) -> None:
     """Read, compute, report, draw."""
-    sessions = read_sessions(p)
+    sessions = sessions_of(p.folder, p.download)
     report_rats(sessions, p)
     regions, span = by("region", sessions), (p.course_from, p.course_until, p.width)
     windows = {region: tuning([in_windows(one, p) for one in own], p) for region, own in regions.items()}

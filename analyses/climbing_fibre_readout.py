@@ -153,12 +153,6 @@ def dealt(
     return new
 
 
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval over seeds, of those that have trials of both kinds; NaN for fewer than two."""
-    known = values[np.isfinite(values)]
-    return figures.interval95(known) if len(known) > 1 else (np.nan, np.nan, np.nan)
-
-
 def report(found: xr.DataArray, null: xr.DataArray, belongs: xr.DataArray, recorded: xr.Dataset) -> None:
     """Print a Markdown table: each contrast and read-out; what was recorded; how many trials there are."""
     n_dendrites = recorded.sizes["dendrite"]
@@ -171,7 +165,7 @@ def report(found: xr.DataArray, null: xr.DataArray, belongs: xr.DataArray, recor
         for rule in found.rule.values:
             for way in found.read_out.values:
                 at = {"contrast": contrast, "rule": rule, "read_out": way}
-                mean, low, high = interval(found.sel(at).values)
+                mean, low, high = figures.finite95(found.sel(at).values)
                 dealt = null.sel(at).mean("seed").values
                 dealt = dealt[np.isfinite(dealt)]
                 chance = "[{:.3f}, {:.3f}]".format(*np.quantile(dealt, [0.025, 0.975])) if dealt.size else "–"
@@ -202,7 +196,7 @@ def draw_shares(axes: Axes, found: xr.DataArray, share: float) -> None:
         marker, colour = MARKERS[str(way)]
         for place, contrast in enumerate(found.contrast.values):
             values = found.sel(contrast=contrast, read_out=way).values
-            x, (mean, low, high) = place + 0.24 * (number - 1), interval(values)
+            x, (mean, low, high) = place + 0.24 * (number - 1), figures.finite95(values)
             axes.plot(x + 0.05 + 0.02 * np.arange(len(values)), values, marker, color=colour, markersize=2.5, alpha=0.5)
             label = str(way) if place == 0 else None
             bars = [[mean - low], [high - mean]]

@@ -11,35 +11,28 @@ before they learn: what learning by any rule adds is the difference from them.  
 
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from clicks_regions import DT, NEWBORN, NOISE, Region, View, region_of
+from clicks_sessions import by, sessions_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import cli, figures
-from neuro_bpl.neural.alignment import align
-from neuro_bpl.neural.binning import bin, rate
 from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.clicks import trials_of
 from neuro_bpl.neural.decoding import decode
-from neuro_bpl.neural.fetching import paths
-from neuro_bpl.neural.pseudo_population import pooled, pseudo_trials
+from neuro_bpl.neural.pseudo_population import pseudo_trials
 from neuro_bpl.neural.psychometry import curve, psychometric
-from neuro_bpl.neural.reading import read
-from neuro_bpl.neural.responding import respond
 from neuro_bpl.neural.similarity.comparison import compare
 from neuro_bpl.neural.similarity.comparison_table import table
 from neuro_bpl.parameters import check, field, refusal
 
 METRICS = ("predictivity", "cca", "procrustes", "cka", "rsa")  # too few times for dynamics
-NEWBORN = "newborn"
 LOOKS = {"FOF": ("#117733", "o"), "PPC": ("#882255", "s")}
 FOLDS = 5  # of decoders: networks that go to one side less often have no choice to decode
 COMMAND = "python models/evidence_accumulation.py --seeds 5"
-DT, NOISE = "circuit.cortex.dt", "task.click_noise"
 OTHER, MARKERS = ("#555555", "^"), "osD^v"
 
 
@@ -62,73 +55,39 @@ class Parameters:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def view(self) -> View:
+        """What is looked at, of rats and of networks."""
+        return View(self.until, self.width, self.n_conditions, self.longest_silence, self.seed)
+
 
 @dataclass(frozen=True)
-class Region:
-    """Rates of the units of one region `(trial, time, unit)`, and those of networks that heard the same, by rule.
+class Findings:
+    """What is found of a region, each by who it is: "rats", a rule, or "newborn"; and of shuffles `(time, shuffle)`."""
 
-    Rats have their choices as `went_right`, networks theirs as `choice` `(seed, trial)`.
-    """
+    trials: dict[str, list[xr.Dataset]]
+    areas: dict[str, xr.DataArray]
+    shuffled: xr.DataArray
+    choice: dict[str, list[xr.Dataset]]
+    evidence: dict[str, list[xr.Dataset]]
+    similarity: xr.Dataset
 
-    recording: xr.DataArray
-    models: dict[str, xr.DataArray]
-
-
-def sessions_of(p: Parameters) -> dict[str, list[xr.DataTree]]:
-    """All sessions of the folder, by region."""
-    folder = Path(p.folder) if p.folder else paths("hanks2015")[0].parent
-    found = [read(path) for path in sorted(folder.glob("*.mat"))]
-    if not found:
-        fix = "--folder with the sessions, or NEURO_BPL_DATA"
-        raise refusal("folder", str(folder), "a folder of sessions (*.mat)", "there are none in it", fix)
-    regions = sorted({session.attrs["region"] for session in found})
-    return {name: [one for one in found if one.attrs["region"] == name] for name in regions}
+    @property
+    def rules(self) -> list[str]:
+        """Rules, and the newborn."""
+        return [name for name in self.trials if name != "rats"]
 
 
-def lasting(session: xr.DataTree, p: Parameters) -> np.ndarray:
-    """Places of trials whose stimulus lasts until the end of the window, and that were recorded."""
-    trials = session["trials"].to_dataset()
-    there = (trials["stimulus_off"] >= p.until) & (trials["silent_run"] <= p.longest_silence)
-    return np.flatnonzero(there.values)
-
-
-def recorded(session: xr.DataTree, p: Parameters) -> xr.DataArray:
-    """Rates of a session's units (Hz) in its lasting trials, and the clicks `heard` in the window, right less left."""
-    rates = rate(bin(align(session, "stimulus_on", (0.0, p.until)), p.width))
-    clicks = np.asarray(trials_of(session, p.width).inputs)[:, : round(p.until / p.width)]
-    labelled = rates.assign_coords(heard=("trial", clicks.sum(1) @ np.array([-1.0, 1.0])))
-    return labelled.isel(trial=lasting(session, p)).assign_attrs(session=session.attrs["session"])
-
-
-def simulated(run: xr.DataTree, rule: str, session: xr.DataTree, p: Parameters) -> xr.DataArray:
-    """Rates of all networks of a rule in a session's lasting trials, until the end of the window."""
-    dt, noise = (float(run["parameters"][name].values.flat[0]) for name in (DT, NOISE))
-    own = zlib.crc32(f"{p.seed} {session.attrs['session']}".encode()) >> 1  # every session has noise of its own
-    trials, snapshots = trials_of(session, dt, noise, own), None
-    if rule == NEWBORN:
-        rule, snapshots = rules_of(run)[0], [int(run["weights"]["snapshot"][0])]
-    at = {"rule": rule} if "rule" in run["training"].dims else {}
-    rates = respond(run, trials, dt, at=at, snapshots=snapshots, columns=session["trials"].to_dataset())
-    rates = rates.isel(snapshot=0, drop=True) if snapshots else rates
-    return rates.isel(time=slice(round(p.until / dt)), trial=lasting(session, p)).drop_vars("trial")
-
-
-def rules_of(run: xr.DataTree) -> list[str]:
-    """Rules of a run, by name."""
-    return [str(name) for name in np.atleast_1d(run["training"].coords.get("rule", run.attrs["rule"]))]
-
-
-def region_of(run: xr.DataTree, sessions: list[xr.DataTree], p: Parameters) -> Region:
-    """All units of a region, and all networks, with the condition of each trial."""
-    recording = pooled([recorded(session, p) for session in sessions])
-    heard = recording["heard"].values
-    edges = np.quantile(heard, np.linspace(0, 1, p.n_conditions + 1)[1:-1])
-    condition = {"condition": ("trial", np.searchsorted(edges, heard))}
-    names = (*rules_of(run), NEWBORN)
-    models = {name: xr.concat([simulated(run, name, one, p) for one in sessions], "trial") for name in names}
-    return Region(
-        recording.assign_coords(condition),
-        {name: one.transpose("seed", "trial", ...).assign_coords(condition) for name, one in models.items()},
+def findings(found: Region, p: Parameters) -> Findings:
+    """All that is printed and drawn of a region."""
+    trials = behaviour(found)
+    return Findings(
+        trials,
+        tuning(found),
+        chance(found, p),
+        decoded(found, "went_right", "class", p),
+        decoded(found, "condition", "number", p),
+        compared(found, trials, p),
     )
 
 
@@ -210,53 +169,58 @@ def _network(rates: xr.DataArray, seed: int, n_units: int, rng: np.random.Genera
     return one.assign_coords(went_right=("trial", one["choice"].values))
 
 
+# ------------------------------------------------------------------------------------------------------- similarity
+
+
+def compared(found: Region, trials: dict[str, list[xr.Dataset]], p: Parameters) -> xr.Dataset:
+    """Similarity of the networks of every rule to one region."""
+    return compare(
+        {name: one.drop_vars("choice") for name, one in found.models.items()},
+        found.recording,
+        metrics=METRICS,
+        n_permutations=p.n_permutations,
+        n_bootstrap=p.n_bootstrap,
+        performance={name: [correct(one) for one in trials[name]] for name in found.models},
+        recorded_performance=correct(trials["rats"][0]),
+        seed=p.seed,
+    )
+
+
 # ----------------------------------------------------------------------------------------------------------- report
 
 
-def interval(values: list[float] | np.ndarray, digits: int = 3) -> str:
-    """Mean with its 95 % interval (Student's t) of finite numbers, and how many are where some are not."""
-    finite = np.asarray(values, float)[np.isfinite(values)]
-    number = f" ({len(finite)} of {len(values)})" if len(finite) < len(values) else ""
-    if len(finite) < 2:
-        return f"{finite[0]:.{digits}f}{number}" if len(finite) else "–"
-    mean, low, high = figures.interval95(finite)
-    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{number}"
-
-
-def report(region: str, found: Region, result: xr.Dataset, p: Parameters) -> None:
+def report(name: str, found: Findings, recording: xr.DataArray, p: Parameters) -> None:
     """Print Markdown tables of one region."""
-    trials, areas, null = behaviour(found), tuning(found), chance(found, p)
-    of_choice, of_evidence = decoded(found, "went_right", "class", p), decoded(found, "condition", "number", p)
-    n_trials, n_units = found.recording.sizes["trial"], found.recording.sizes["unit"]
-    print(f"\n### {region}: {n_units} units, {n_trials} trials of {p.until:g} s or more\n")
+    n_trials, n_units = recording.sizes["trial"], recording.sizes["unit"]
+    print(f"\n### {name}: {n_units} units, {n_trials} trials of {p.until:g} s or more\n")
     print("| | correct | logits per click | choice AUC, last bin | choice decoded | evidence decoded (r) |")
     print("|---|---|---|---|---|---|")
-    for name, own in trials.items():
-        cells = [interval([correct(one) for one in own]), interval([sensitivity(one) for one in own])]
-        cells.append(interval(areas[name].isel(time=-1).values))
-        cells += [interval([float(one["score"][0]) for one in scores[name]]) for scores in (of_choice, of_evidence)]
-        print(f"| {name} | {' | '.join(cells)} |")
-    nulls = [f"{float(null.isel(time=-1).mean()):.3f}, {float(null.isel(time=-1).quantile(0.95)):.3f}"]
-    for scores in (of_choice, of_evidence):
+    for who, own in found.trials.items():
+        values = [[correct(one) for one in own], [sensitivity(one) for one in own], found.areas[who].isel(time=-1)]
+        values += [[float(one["score"][0]) for one in scores[who]] for scores in (found.choice, found.evidence)]
+        cells = [figures.summary95(np.asarray(column)) for column in values]
+        print(f"| {who} | {' | '.join(cells)} |")
+    last = found.shuffled.isel(time=-1)
+    nulls = [f"{float(last.mean()):.3f}, {float(last.quantile(0.95)):.3f}"]
+    for scores in (found.choice, found.evidence):
         one = scores["rats"][0].isel(time=0)
         nulls.append(f"{float(one['null_mean']):.3f}, {float(one['null_95']):.3f} (p = {float(one['p']):.3f})")
-    print(f"| rats, shuffled: mean, 95th percentile | | | {' | '.join(nulls)} |\n\n{table(result)}")
+    print(f"| rats, shuffled: mean, 95th percentile | | | {' | '.join(nulls)} |\n\n{table(found.similarity)}")
 
 
 # ----------------------------------------------------------------------------------------------------------- figure
 
 
-def draw_choices(axes: Axes, regions: dict[str, Region]) -> None:
+def draw_choices(axes: Axes, regions: dict[str, Findings]) -> None:
     """Fractions of the rats' choices with intervals, and curves of rats and of networks that heard the same."""
     for region, found in regions.items():
         colour, marker = LOOKS.get(region, OTHER)
-        trials = behaviour(found)
-        whole = psychometric(trials["rats"][0])
+        whole = psychometric(found.trials["rats"][0])
         errors = abs(np.stack([whole["low"], whole["high"]]) - whole["fraction_right"].values)
         look = {"fmt": marker, "color": colour, "markersize": 3, "label": region}
         axes.errorbar(whole["mean_evidence"], whole["fraction_right"], errors, **look)
-    for rule in (rule for rule in found.models if rule != NEWBORN):
-        of_all = xr.concat(trials[rule], "trial")
+    for rule in (rule for rule in found.rules if rule != NEWBORN):
+        of_all = xr.concat(found.trials[rule], "trial")
         if not is_two_sided(of_all):
             continue  # no curve to fit
         fit, grid = psychometric(of_all), np.linspace(*np.quantile(of_all["evidence"], (0.01, 0.99)), 100)
@@ -265,20 +229,19 @@ def draw_choices(axes: Axes, regions: dict[str, Region]) -> None:
     axes.legend(loc="upper left", fontsize=6.5)
 
 
-def draw_tuning(axes: Axes, regions: dict[str, Region], p: Parameters) -> None:
+def draw_tuning(axes: Axes, regions: dict[str, Findings]) -> None:
     """Choice AUC by time: units of each region with their interval, above those of shuffles; and networks."""
     for region, found in regions.items():
         colour, marker = LOOKS.get(region, OTHER)
-        areas = tuning(found)
-        own = np.array([figures.interval95(column) for column in areas["rats"].values.T])
+        rats = found.areas["rats"]
+        own, time = np.array([figures.interval95(column) for column in rats.values.T]), rats["time"].values
         bars = np.abs(own[:, 1:].T - own[:, 0])
-        time = areas["rats"]["time"].values
         axes.errorbar(time, own[:, 0], bars, fmt=f"-{marker}", color=colour, markersize=3, linewidth=1, label=region)
-        axes.plot(time, chance(found, p).quantile(0.95, "shuffle"), color=colour, linewidth=0.7, linestyle=":")
-    for rule in found.models:
-        figures.line_with_spread(axes, areas[rule], "time", rule)
+        axes.plot(time, found.shuffled.quantile(0.95, "shuffle"), color=colour, linewidth=0.7, linestyle=":")
+    for rule in found.rules:
+        figures.line_with_spread(axes, found.areas[rule], "time", rule)
     axes.set(xlabel="time from stimulus onset (s)", ylabel="choice AUC, rectified", title="Choice in single units")
-    axes.text(0.98, 0.02, "dotted: 95 % of shuffles", transform=axes.transAxes, ha="right", fontsize=6.5)
+    axes.text(0.03, 0.97, "dotted: 95 % of shuffles", transform=axes.transAxes, va="top", fontsize=6.5)
 
 
 def draw_similarity(axes: Axes, region: str, result: xr.Dataset) -> None:
@@ -294,38 +257,23 @@ def draw_similarity(axes: Axes, region: str, result: xr.Dataset) -> None:
             marker = MARKERS[rules.index(rule) % len(MARKERS)]
             axes.errorbar(at + place, own["mean"], bars, fmt=marker, color=colour, markersize=3.5, label=label)
             axes.plot(at + place, own["null_95"], "_", color=colour, markersize=6)
-    axes.set_xticks(range(result.sizes["metric"]), result["metric"].values, rotation=30, ha="right")
+    names = [name.upper() if len(name) == 3 else name for name in map(str, result["metric"].values)]
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
     axes.set(ylabel="similarity", title=f"Similarity to {region}")
 
 
 @figures.styled
-def draw(regions: dict[str, Region], results: dict[str, xr.Dataset], p: Parameters) -> Figure:
+def draw(regions: dict[str, Findings]) -> Figure:
     """Choices, tuning, and similarity to each region."""
-    figure, panels = figures.panels(4.6 + 2.6 * len(results), 2.8, 2 + len(results))
+    figure, panels = figures.panels(4.6 + 2.6 * len(regions), 2.8, 2 + len(regions))
     draw_choices(panels[0], regions)
-    draw_tuning(panels[1], regions, p)
-    for axes, (region, result) in zip(panels[2:], results.items(), strict=True):
-        draw_similarity(axes, region, result)
+    draw_tuning(panels[1], regions)
+    for axes, (region, found) in zip(panels[2:], regions.items(), strict=True):
+        draw_similarity(axes, region, found.similarity)
     panels[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=6.5)
     panels[-1].text(1.04, 0.1, "line: ceiling\ndash: 95 %\nof the null", transform=panels[-1].transAxes, fontsize=6.5)
     return figure
-
-
-def compared(found: Region, p: Parameters) -> xr.Dataset:
-    """Similarity of the networks of every rule to one region."""
-    trials = behaviour(found)
-    models = {name: one.drop_vars("choice") for name, one in found.models.items()}
-    return compare(
-        models,
-        found.recording,
-        metrics=METRICS,
-        n_permutations=p.n_permutations,
-        n_bootstrap=p.n_bootstrap,
-        performance={name: [correct(one) for one in trials[name]] for name in models},
-        recorded_performance=correct(trials["rats"][0]),
-        seed=p.seed,
-    )
 
 
 def analyse(p: Parameters) -> None:
@@ -334,11 +282,12 @@ def analyse(p: Parameters) -> None:
     if DT not in run["parameters"] or NOISE not in run["parameters"] or run["training"].sizes["seed"] < 2:
         why = "networks hear clicks step by step, and intervals are over networks"
         raise refusal("run", p.run, "a run of the clicks task with two networks or more", why, COMMAND)
-    regions = {name: region_of(run, own, p) for name, own in sessions_of(p).items()}
-    results = {name: compared(found, p) for name, found in regions.items()}
-    for name, found in regions.items():
-        report(name, found, results[name], p)
-    for path in figures.save(draw(regions, results, p), p.output):
+    regions = {}
+    for name, own in by("region", sessions_of(p.folder)).items():
+        region = region_of(run, own, p.view)
+        regions[name] = findings(region, p)
+        report(name, regions[name], region.recording, p)
+    for path in figures.save(draw(regions), p.output):
         print(f"figure: {path}")
 
 

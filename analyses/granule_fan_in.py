@@ -2,9 +2,9 @@
 
 Reads a run of models/granule_wiring.py.  Draws the cosine of ĝ with G and the dimension of granule cell activity (the
 participation ratio of its covariance over cues and steps) by wiring, and prints a Markdown table with 95 % intervals
-over seeds, and the differences of every wiring from the measured one, paired by seed: the cortex, its task and the
-number of synapses of each cell and fibre are the same for "measured" and "rewired", and only who shares with whom
-differs.
+over seeds, of the fibres that two cells share, too, and the differences of every wiring from the measured one, paired
+by seed: the cortex, its task and the number of synapses of each cell and fibre are the same for "measured" and
+"rewired", and only who shares with whom differs.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import cli, figures
+from neuro_bpl.neural.connectome import sharing
 from neuro_bpl.neural.dimensionality import participation_ratio
 from neuro_bpl.parameters import field, refusal
 
 COMMAND = "python models/granule_wiring.py --sweep wiring=measured,rewired,4"
 MEASURED, REWIRED = "measured", "rewired"
 NAMES = {"cosine": "cosine of ĝ with G", "dimension": "dimension of granule activity"}
+SHARED = "fibres that two cells share"
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,14 @@ def dimension(rates: xr.DataArray) -> xr.DataArray:
     return xr.apply_ufunc(participation_ratio, samples, input_core_dims=[["sample", "granule"]], vectorize=True)
 
 
+def shared(masks: xr.DataArray) -> xr.DataArray:
+    """Fibres that two granule cells have in common, root mean square over pairs (`connectome.sharing`)."""
+    sides = [dim for dim in masks.dims if dim not in ("wiring", "seed")]
+    return xr.apply_ufunc(sharing, masks.astype(float), input_core_dims=[sides], vectorize=True)
+
+
 def outcomes(run: xr.DataTree) -> xr.Dataset:
-    """Cosine of ĝ with G and dimension at the end, by wiring and seed."""
+    """Cosine of ĝ with G and dimension at the end, and fibres shared, by wiring and seed."""
     cosine = run["gradients"]["gradient_alignment"] if "gradients" in run else xr.DataArray()
     if set(cosine.dims) != {"wiring", "seed", "update", "time"} or MEASURED not in cosine.wiring.values:
         why = "wirings are compared with the measured one"
@@ -48,24 +56,19 @@ def outcomes(run: xr.DataTree) -> xr.Dataset:
         raise refusal("run", "one seed", "at least two", "intervals are over seeds", f"{COMMAND} --seeds 10")
     rates = run["activity"]["granule_rates"].isel(snapshot=-1, drop=True)
     found = {"cosine": cosine.isel(update=-1, drop=True).mean("time"), "dimension": dimension(rates)}
-    return xr.Dataset(found)
+    return xr.Dataset({**found, "shared": shared(run["weights"]["cerebellum.mask"].isel(snapshot=-1, drop=True))})
 
 
 def report(found: xr.Dataset) -> None:
     """Print the table, and the differences from the measured wiring."""
     heads = " | ".join(f"{name}, 95 % interval" for name in NAMES.values())
-    print(f"| wiring | {heads} | less the measured one ({found.sizes['seed']} seeds) |")
-    print("|---|---|---|---|")
+    print(f"| wiring | {SHARED} | {heads} | less the measured one ({found.sizes['seed']} seeds) |")
+    print("|---|---|---|---|---|")
     for wiring in found.wiring.values:
-        own = [_shown(found[name].sel(wiring=wiring).values, "") for name in NAMES]
+        own = [figures.summary95(found[name].sel(wiring=wiring).values) for name in ("shared", *NAMES)]
         gap = found.sel(wiring=wiring) - found.sel(wiring=MEASURED)
-        apart = "; ".join(_shown(gap[name].values, "+") for name in NAMES) if wiring != MEASURED else "–"
+        apart = "; ".join(figures.summary95(gap[name].values, "+.3f") for name in NAMES) if wiring != MEASURED else "–"
         print(f"| {wiring} | {' | '.join(own)} | {apart} |")
-
-
-def _shown(values: np.ndarray, sign: str) -> str:
-    mean, low, high = figures.interval95(values)
-    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def draw_by_wiring(axes: Axes, values: xr.DataArray) -> None:

@@ -160,6 +160,30 @@ def interval95(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def finite95(values: np.ndarray) -> tuple[float, float, float]:
+    """`interval95` of the seeds that have a finite value; NaN where fewer than two have one."""
+    known = values[np.isfinite(values)]
+    return interval95(known) if len(known) > 1 else (np.nan, np.nan, np.nan)
+
+
+def summary95(values: np.ndarray, form: str = ".3f") -> str:
+    """`finite95` in words: "mean [low, high]", with the number of seeds that have a value where some have none.
+
+    Examples
+    --------
+    >>> summary95(np.array([1.0, 2.0, 3.0, np.nan]), ".1f"), summary95(np.array([np.nan, 2.0]), ".1f")
+    ('2.0 [-0.5, 4.5] (3 of 4)', '2.0 (1 of 2)')
+    >>> summary95(np.array([np.nan]))
+    '–'
+    """
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return "–"
+    mean, low, high = finite95(known)
+    told = f"{mean:{form}} [{low:{form}}, {high:{form}}]" if len(known) > 1 else f"{known[0]:{form}}"
+    return told + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
+
+
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Run a drawing function in the house style; titles and legends read it when they are made."""
 

@@ -1,0 +1,33 @@
+"""Sessions of rats that count clicks (Hanks et al. 2015), as several analyses read them."""
+
+from pathlib import Path
+
+import xarray as xr
+
+from neuro_bpl.neural.fetching import fetch, paths
+from neuro_bpl.neural.reading import read
+from neuro_bpl.parameters import refusal
+
+
+def sessions_of(folder: str, download: bool = False) -> list[xr.DataTree]:
+    """All sessions of a folder (empty: neural/hanks2015 of the data folder), with those that it lacks where asked for.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    at = Path(folder) if folder else paths("hanks2015")[0].parent
+    if download:
+        fetch("hanks2015", at.parent)
+    files = sorted(at.glob("*.mat"))
+    if not files:
+        fix = "--folder with the sessions; NEURO_BPL_DATA=…; or first analyses/clicks_recordings.py --download"
+        raise refusal("folder", str(at), "a folder of sessions (*.mat)", "there are none in it", fix)
+    return [read(path) for path in files]
+
+
+def by(attribute: str, sessions: list[xr.DataTree]) -> dict[str, list[xr.DataTree]]:
+    """Sessions by an attribute, such as their region, in alphabetical order."""
+    names = sorted({session.attrs[attribute] for session in sessions})
+    return {name: [one for one in sessions if one.attrs[attribute] == name] for name in names}

@@ -1,8 +1,13 @@
-"""A small file in the form of Golub et al.'s exampleData.mat, and what spoils it."""
+"""The file of Golub et al. where it is there, and a small one in its form."""
+
+import os
+from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy import io
 
+NAME = "neural/golub2018_bci_m1.mat"
 N_UNITS, N_FACTORS, PER_ANGLE = 6, 3, 12
 ANGLES = np.arange(8) * 45
 
@@ -93,3 +98,10 @@ def contents(seed=0):
 def write(path, file=None, compressed=True):
     io.savemat(path, contents() if file is None else file, do_compression=compressed, long_field_names=True)
     return path
+
+
+def real():
+    place = os.environ.get("NEURO_BPL_DATA")
+    if not place or not (Path(place) / NAME).is_file():
+        pytest.skip(f"NEURO_BPL_DATA names no folder with {NAME}")
+    return Path(place) / NAME

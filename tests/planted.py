@@ -5,6 +5,7 @@ import xarray as xr
 
 DIMS = ("trial", "time", "unit")
 N_CONDITIONS, N_TIMES, DT = 6, 12, 0.05
+FEW = {"n_splits": 2, "n_permutations": 19, "n_bootstrap": 20}
 
 
 def turning(*angles, decay=0.98):
@@ -14,6 +15,14 @@ def turning(*angles, decay=0.98):
     for at, block in enumerate(blocks):
         matrix[2 * at : 2 * at + 2, 2 * at : 2 * at + 2] = block
     return matrix
+
+
+A, B = turning(0.35, 0.15), turning(1.1, 0.7)
+
+
+def random_rotation(n, random):
+    """Axes of `n` units, drawn at random."""
+    return np.linalg.qr(random.normal(size=(n, n)))[0]
 
 
 def latent(operator, n_conditions=N_CONDITIONS, n_times=N_TIMES):
@@ -52,3 +61,10 @@ def recording(operator, random, n_trials=16, n_units=20, gain=1.0):
     chosen = population[..., random.choice(3 * n_units, n_units, replace=False)]
     conditions = np.repeat(np.arange(len(chosen)), n_trials)
     return labelled(random.poisson(gain * DT * chosen[conditions]).astype(float), conditions)
+
+
+def two_rules():
+    """Networks of rules A and B, whose dynamics these are, and a recording of dynamics A."""
+    random = np.random.default_rng(5)
+    models = {"A": networks(A, 4, random, noise=0.01), "B": networks(B, 3, random, noise=0.01)}
+    return models, recording(A, random, n_trials=32)

@@ -1,35 +1,23 @@
-"""Measures of populations: known answers, what they do not change under, and what they must notice."""
-
-from itertools import pairwise
+"""Measures of similarity: known answers, what they do not change under, and what they must notice."""
 
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import DIMS, DT, N_CONDITIONS, labelled, latent, rates, recording, turning
+from planted import DT, N_CONDITIONS, A, labelled, latent, random_rotation, rates, turning
 from scipy import stats
 
-from neuro_bpl.neural.decoding import decode
-from neuro_bpl.neural.dimensionality import participation_ratio, principal_components
-from neuro_bpl.neural.responses import condition_means
 from neuro_bpl.neural.similarity import dynamics
 from neuro_bpl.neural.similarity import representational_similarity as rsa
 from neuro_bpl.neural.similarity.averaging import Target, recorded_averages
-from neuro_bpl.neural.similarity.baselines import cross_condition_average
 from neuro_bpl.neural.similarity.canonical_correlation import canonical_correlations
 from neuro_bpl.neural.similarity.kernel_alignment import cka
 from neuro_bpl.neural.similarity.measures import MEASURES, measure
 from neuro_bpl.neural.similarity.procrustes import procrustes_distance, procrustes_similarity
-from neuro_bpl.neural.similarity.resampling import ceiling, folds, holm, orders, p_of_null, spearman_brown, split
-from neuro_bpl.neural.tuning import psth, tuning_curve
+from neuro_bpl.neural.similarity.resampling import ceiling
 
 seeds = st.integers(0, 2**32 - 1)
-A = turning(0.35, 0.15)
-
-
-def random_rotation(n, random):
-    return np.linalg.qr(random.normal(size=(n, n)))[0]
 
 
 @pytest.fixture
@@ -163,33 +151,6 @@ def test_populations_with_other_samples_are_refused(random):
         procrustes_similarity(np.full((5, 2), np.nan), np.ones((5, 2)))
 
 
-# ----------------------------------------------------------------------------------------------------- dimensionality
-
-
-@given(seeds, st.lists(st.floats(0.1, 10), min_size=2, max_size=6))
-@settings(max_examples=20, deadline=None)
-def test_participation_ratio_of_a_known_covariance(seed, variances):
-    random, n = np.random.default_rng(seed), len(variances)
-    raw = random.normal(size=(40, n))
-    white = np.linalg.qr(raw - raw.mean(0))[0]
-    x = white * np.sqrt(variances) @ random_rotation(n, random)
-    expected = np.sum(variances) ** 2 / np.sum(np.square(variances))
-    assert participation_ratio(x) == pytest.approx(expected)
-    assert 1 <= expected <= n + 1e-9
-
-
-def test_principal_components_give_the_population_back_and_refuse_too_many(random):
-    x = xr.DataArray(random.normal(size=(4, 5, 3)), dims=("condition", "time", "unit"))
-    parts = principal_components(x, 3)
-    again = (parts["score"] * parts["loading"]).sum("component")
-    centred = x - x.mean(("condition", "time"))
-    xr.testing.assert_allclose(again.transpose(*x.dims), centred)
-    assert parts["variance_fraction"].sum() == pytest.approx(1)
-    assert all(b <= a for a, b in pairwise(parts["variance_fraction"].values))
-    with pytest.raises(ValueError, match="1 to 3"):
-        principal_components(x, 4)
-
-
 # ---------------------------------------------------------------------------------------------- distances of conditions
 
 
@@ -267,181 +228,3 @@ def test_the_operator_of_linear_trajectories_has_their_eigenvalues(random):
         assert np.abs(found - true).min() < 0.02
     with pytest.raises(ValueError, match="1 to 19"):
         dynamics.linear_operator(x, n_delays=20)
-
-
-# ------------------------------------------------------------------------------------------------------------ decoding
-
-
-def trials(random, shift=3.0, n=40):
-    side = np.repeat(["L", "R"], n // 2)
-    context = np.tile(["a", "b", "c", "d"], n // 4)
-    values = random.normal(size=(n, 2, 3))
-    values[:, 1, 0] += shift * (side == "R")
-    return xr.DataArray(values, {"time": [0.0, 0.1], "side": ("trial", side), "context": ("trial", context)}, DIMS)
-
-
-def test_a_decoder_reads_what_is_there_and_nothing_where_there_is_nothing(random):
-    found = decode(trials(random), "side", n_permutations=9)
-    assert found["score"].values[1] > 0.85
-    assert found["p"].values[1] == pytest.approx(1 / 10)
-    assert found["null_mean"].values == pytest.approx([0.5, 0.5], abs=0.2)
-    assert found["score"].values[0] < found["null_95"].values[0] + 0.1
-    assert (found["chance"] == 0.5).all()
-
-
-def test_a_decoder_across_conditions_fails_where_conditions_differ(random):
-    one = trials(random)
-    assert decode(one, "side", across="context")["score"].values[1] > 0.75
-    # The sign of the difference depends on the context: read from trials, not from other contexts.
-    mixed = one.copy()
-    flipped = one["context"].isin(["a", "b"]).values
-    mixed.values[:, 1, 1] = 6.0 * flipped
-    mixed.values[:, 1, 0] *= np.where(flipped, -1, 1)
-    product = mixed.copy()
-    product.values[:, 1, 2] = mixed.values[:, 1, 0] * np.where(flipped, -1, 1)
-    assert decode(product, "side")["score"].values[1] > 0.85
-    assert decode(mixed, "side", across="context")["score"].values[1] < 0.75
-
-
-def test_a_decoder_leaves_missing_trials_out_and_counts_them(random):
-    one = trials(random)
-    one.values[:4, 1] = np.nan
-    found = decode(one, "side")
-    assert found["n_trials"].values.tolist() == [40, 36]
-    one = one.assign_coords(side=("trial", [None, *one["side"].values[1:]]))
-    assert decode(one, "side")["n_trials"].values.tolist() == [39, 36]
-
-
-def test_a_decoder_reads_numbers(random):
-    angle = random.uniform(-1, 1, 60)
-    values = np.stack([angle + 0.1 * random.normal(size=60), random.normal(size=60)], -1)[:, None]
-    one = xr.DataArray(values, {"time": [0.0], "angle": ("trial", angle)}, DIMS)
-    assert decode(one, "angle", kind="number")["score"].item() > 0.9
-    shuffled = one.assign_coords(angle=("trial", random.permutation(angle)))
-    assert abs(decode(shuffled, "angle", kind="number")["score"].item()) < 0.4
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"label": "sied"}, 'condition="side"'),
-        ({"kind": "klass"}, 'kind="class"'),
-        ({"n_splits": 30}, "n_splits=2"),
-    ],
-)
-def test_a_decoder_refuses_what_it_cannot_do(random, change, message):
-    with pytest.raises(ValueError, match=message):
-        decode(trials(random), **{"label": "side", **change})
-
-
-# -------------------------------------------------------------------------------------------------- averages and tuning
-
-
-def test_averages_leave_missing_values_out_and_count_trials():
-    values = np.array([1.0, 3.0, np.nan, 8.0]).reshape(4, 1, 1)
-    responses = labelled(values, np.array(["a", "a", "a", "b"]))
-    found = psth(responses)
-    assert found["mean"].values.ravel().tolist() == [2, 8]
-    assert found["n_trials"].values.ravel().tolist() == [2, 1]
-    assert found["sem"].values.ravel()[0] == pytest.approx(stats.sem([1, 3]))
-    assert np.isnan(found["sem"].values.ravel()[1])
-    assert condition_means(responses).attrs["n_left_out"] == 1
-
-
-@given(seeds)
-@settings(max_examples=15, deadline=None)
-def test_averages_agree_with_a_dull_loop(seed):
-    random = np.random.default_rng(seed)
-    values = random.normal(size=(9, 2, 3))
-    values[random.random(values.shape) < 0.2] = np.nan
-    labels = random.integers(0, 3, 9)
-    found = condition_means(labelled(values, labels))
-    for label in np.unique(labels):
-        for time in range(2):
-            for unit in range(3):
-                one = [v for v in values[labels == label, time, unit] if np.isfinite(v)]
-                mine = found.sel(condition=label).values[time, unit]
-                assert mine == pytest.approx(np.mean(one)) if one else np.isnan(mine)
-
-
-def test_a_tuning_curve_has_its_bins_and_says_what_lies_outside():
-    angle = np.array([0.0, 45.0, 90.0, 180.0, 181.0, np.nan])
-    values = np.arange(6.0).reshape(6, 1, 1) * np.ones((6, 3, 1))
-    one = labelled(values, angle).rename(condition="angle")
-    found = tuning_curve(one, "angle", [0, 90, 120, 180], (0.0, 0.1))
-    assert found["mean"].values.ravel().tolist() == [0.5, 2, 3]
-    assert found["n_trials"].values.ravel().tolist() == [2, 1, 1]
-    assert found.attrs["n_outside"] == 2
-    with pytest.raises(ValueError, match="rising"):
-        tuning_curve(one, "angle", [90, 0], (0, 0.1))
-    with pytest.raises(ValueError, match="window with bins"):
-        tuning_curve(one, "angle", [0, 90], (5, 6))
-
-
-def test_the_baseline_is_the_same_in_every_condition(random):
-    means = condition_means(recording(A, random, n_trials=2))
-    common = cross_condition_average(means)
-    assert (common == common.isel(condition=0)).all()
-    assert common.isel(condition=0).values == pytest.approx(means.values.mean(0))
-    assert float(means.std("condition").max()) > 0
-
-
-# ----------------------------------------------------------------------------------------------------------- resampling
-
-
-@given(seeds, st.integers(2, 4), st.lists(st.integers(-1, 3), min_size=1, max_size=30))
-def test_parts_of_every_group_are_of_equal_size_to_within_one_trial(seed, n_parts, groups):
-    groups = np.array(groups)
-    random = np.random.default_rng(seed)
-    part = split(groups, random.integers(1, 5, len(groups)), n_parts, random)
-    assert ((part == -1) == (groups == -1)).all()
-    for group in set(groups.tolist()) - {-1}:
-        counts = np.bincount(part[groups == group], minlength=n_parts)
-        assert len(counts) == n_parts
-        assert counts.max() - counts.min() <= 1
-
-
-def test_long_trials_are_dealt_out_evenly():
-    n_bins = np.array([9, 9, 1, 1, 1, 1])
-    for seed in range(10):
-        part = split(np.zeros(6, int), n_bins, 2, np.random.default_rng(seed))
-        assert part[0] != part[1]
-
-
-def test_half_of_the_trials_says_what_all_would(random):
-    truth = random.normal(size=4000)
-    first, second = truth + random.normal(size=(2, 4000))
-    r = np.corrcoef(first, second)[0, 1]
-    assert r == pytest.approx(0.5, abs=0.05)
-    assert ceiling(r) == pytest.approx(np.corrcoef(truth, (first + second) / 2)[0, 1], abs=0.02)
-    assert ceiling(r, factor=1) == pytest.approx(np.corrcoef(truth, first)[0, 1], abs=0.02)
-    assert spearman_brown(0.5, 1) == 0.5
-    assert np.isnan(ceiling(-0.2))
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holms_method_agrees_with_its_stepwise_form(p):
-    adjusted = holm(np.array(p))
-    for level in (0.01, 0.05, 0.3):
-        rejected, open_ = set(), True
-        for rank, at in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-            open_ = open_ and p[at] * (len(p) - rank) <= level
-            if open_:
-                rejected.add(at)
-        assert {i for i, q in enumerate(adjusted) if q <= level} == rejected
-
-
-def test_orders_are_all_of_them_where_they_are_few(random):
-    found = orders(4, 100, random)
-    assert len({tuple(order) for order in found}) == 23
-    assert orders(6, 50, random).shape == (50, 6)
-    assert orders(5, 0, random).shape == (0, 5)
-    assert (np.sort(orders(6, 50, random)) == np.arange(6)).all()
-    assert [fold.sum() for fold in folds(7, 3)] == [3, 2, 2]
-    assert p_of_null(5, np.zeros(99)) == 0.01
-
-
-def test_orders_without_a_score_are_no_evidence():
-    assert p_of_null(5, np.array([0.0] * 9 + [np.nan] * 9)) == pytest.approx(0.1)
-    assert np.isnan(p_of_null(5, np.array([0.0] * 9 + [np.nan] * 10)))
-    assert np.isnan(p_of_null(np.nan, np.zeros(9)))

@@ -1,7 +1,7 @@
 """Reading NWB: a file as a recorded session, and one that a run was written to as the arrays of that run."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +11,14 @@ import xarray as xr
 
 from neuro_bpl.neural.nwb import about, layout, series, tables
 from neuro_bpl.neural.nwb.file import extract, library
-from neuro_bpl.neural.nwb.leftover import left_over
 from neuro_bpl.neural.nwb.units import Units, units_of
 from neuro_bpl.neural.session import RECORDED, Column, from_arrays
 from neuro_bpl.parameters import nearest, refusal
 
 OWN = ("kind", "time", "trial")
 BETWEEN = -1  # position of the trial of an event that lies in none
+# Metadata that attributes hold, and rows' names, which units and trials are labelled with.
+SAID = ("NWBFile", "Subject", "ElementIdentifiers")
 
 
 class Contents(NamedTuple):
@@ -133,7 +134,7 @@ def _contents(nwb: Any, events: Iterable[str]) -> Contents:
     attrs = kept["attrs"] if kept.get("of") == layout.RECORDING else about.session_attrs(nwb)
     attrs |= {"run": json.dumps(kept["attrs"])} if kept.get("of") == layout.RUN else {}
     taken += [*columns, *event_tables, *measured.values(), *binned]
-    left = left_over(nwb, taken, (nwb.units, nwb.trials, *(nwb.events or {}).values()))
+    left = _left_over(nwb, taken, (nwb.units, nwb.trials, *(nwb.events or {}).values()))
     return Contents(units, trials, trial, happened, behaviour, activity, attrs, left)
 
 
@@ -229,6 +230,33 @@ def _activity(nwb: Any, kept: Mapping[str, Any]) -> tuple[dict[str, xr.DataArray
         return {}, []
     table = nwb.processing["activity"]["activity"]
     return {name: layout.rebuilt(np.asarray(table[name].data[:]), at) for name, at in known.items()}, [table]
+
+
+def _left_over(nwb: Any, taken: Iterable[Any], partly: Iterable[Any]) -> list[str]:
+    """Place and type of the outermost objects that neither are in `taken`, nor lie in one, nor hold one.
+
+    Of tables in `partly` single columns are taken, and each of the others is one that is left.
+    """
+    read = {container.object_id for container in taken if container is not None}
+    if nwb.scratch and layout.NAME in nwb.scratch:
+        read.add(nwb.scratch[layout.NAME].object_id)
+    holders = {table.object_id for table in partly if table is not None}
+    holders |= {above.object_id for thing in nwb.objects.values() if thing.object_id in read for above in _above(thing)}
+    left = {
+        thing.object_id: thing
+        for thing in nwb.objects.values()
+        if thing.object_id not in read | holders
+        and type(thing).__name__ not in SAID
+        and not any(above.object_id in read for above in _above(thing))
+    }
+    outermost = [thing for thing in left.values() if not any(above.object_id in left for above in _above(thing))]
+    return sorted(f"{series.place(thing)} ({type(thing).__name__})" for thing in outermost)
+
+
+def _above(thing: Any) -> Iterator[Any]:
+    while thing.parent is not None:
+        thing = thing.parent
+        yield thing
 
 
 def _check_events(events: Sequence[str], trials: tables.Columns) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuro_bpl.neural.nwb import about, layout, parts, series
-from neuro_bpl.neural.nwb.chosen import Network, network
+from neuro_bpl.neural.nwb import about, layout, series, tables
+from neuro_bpl.neural.nwb.clock import Steps
 from neuro_bpl.neural.nwb.file import library
+from neuro_bpl.neural.nwb.network import Network, network
 from neuro_bpl.neural.nwb.spiking import ClimbingFibres, PoissonSpikes
-from neuro_bpl.neural.nwb.steps import Steps, stimuli
 from neuro_bpl.neural.nwb.tables import TRIALS_RESERVED, described
 from neuro_bpl.neural.session import RECORDED, Columns, from_arrays
 from neuro_bpl.parameters import expect, refusal
@@ -57,10 +57,10 @@ def file_of_run(run: Any, written: Written) -> Any:
     attrs |= {name: str(getattr(written, name)) for name in ("spikes", "climbing_fibres") if getattr(written, name)}
     nwb = about.new_file(_metadata(chosen), WHAT, start)
     arrays = {str(name): steps.in_seconds(values) for name, values in chosen.activity.data_vars.items()}
-    shown = {} if written.trials is None else stimuli(written.trials, steps)
+    shown = {} if written.trials is None else _stimuli(written.trials, steps)
     table = _trial_table(written.columns, steps, xr.Dataset(arrays | shown))
     bounds = {"start_time": steps.starts, "stop_time": steps.stops}
-    nwb.trials = parts.intervals("trials", "Probe trials, laid one after another.", table, bounds)
+    nwb.trials = tables.new_intervals("trials", "Probe trials, laid one after another.", table, bounds)
     _add_series(nwb, arrays, shown, steps)
     _add_units(nwb, chosen, written, steps)
     kept = {name: layout.described(values) for name, values in (arrays | shown).items()}
@@ -81,6 +81,24 @@ def _metadata(chosen: Network) -> dict[str, Any]:
         "notes": notes,
         "was_generated_by": f'[["neuro_bpl", "{version("neuro_bpl")}"]]',
     }
+
+
+def _stimuli(trials: Trials, steps: Steps) -> dict[str, xr.DataArray]:
+    """Inputs, targets and their weights, `(trial, time, …)`; `(trial, …)` where they belong to the last step."""
+    meanings = {"inputs": "input of the step", "targets": "target", "mask": "weight of the target in the loss"}
+    found = {}
+    for name, meaning in meanings.items():
+        given = getattr(trials, name)
+        if given is not None:
+            at_end = name != "inputs" and trials.at_last_step
+            values = np.asarray(given)[:, 0] if at_end else np.asarray(given)
+            dims: tuple[str, ...] = ("trial",) if at_end else ("trial", "time")
+            dims += (name.removesuffix("s"),) * (values.ndim - len(dims))
+            array = xr.DataArray(values, dims=dims, attrs={"units": "1", "long_name": meaning})
+            found[name] = (
+                steps.in_seconds(array) if "time" in dims else array.assign_coords(trial=np.arange(len(values)))
+            )
+    return found
 
 
 def _trial_table(columns: Columns | None, steps: Steps, arrays: xr.Dataset) -> xr.Dataset:
@@ -135,7 +153,7 @@ def _add_units(nwb: Any, chosen: Network, written: Written, steps: Steps) -> Non
         about_units = {"population": (population, "1", "; ".join(f"{k}: {v}" for k, v in FIBRES.items()))}
         columns = {**about_units, "number": (number, "1", "number of the cortical unit or state component")}
         table = from_arrays(None, {}, units=columns)["units"].to_dataset()
-        nwb.units = parts.units(table, None, trains, np.stack([steps.starts, steps.stops], axis=-1))
+        nwb.units = tables.new_units(table, None, trains, np.stack([steps.starts, steps.stops], axis=-1))
 
 
 def _recorded(activity: xr.Dataset, name: str) -> xr.DataArray:

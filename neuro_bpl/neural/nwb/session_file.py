@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from neuro_bpl.neural.nwb import about, layout, parts, series, tables
+from neuro_bpl.neural.nwb import about, layout, series, tables
+from neuro_bpl.neural.nwb.clock import on_session_clock
 from neuro_bpl.neural.nwb.file import library
 from neuro_bpl.neural.nwb.tables import described, refuse_reserved
-from neuro_bpl.neural.nwb.trial_clock import on_session_clock
 from neuro_bpl.neural.session import RECORDED, event_names, spike_times, validate
 from neuro_bpl.parameters import refusal
 
@@ -49,7 +49,7 @@ def _add_trials(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Lay
         table = table.drop_vars(RECORDED)
     bounds = dict(zip(BOUNDS, _bounds(session), strict=True))
     made = [name for name in BOUNDS if name not in table]
-    nwb.trials = parts.intervals("trials", "Trials of the session.", table, {name: bounds[name] for name in made})
+    nwb.trials = tables.new_intervals("trials", "Trials of the session.", table, {name: bounds[name] for name in made})
     return {"trials": described(table), "made": made}
 
 
@@ -73,7 +73,7 @@ def _add_units(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layo
         table = table.assign({tables.NAMES: ("unit", labels, {"units": "1", "long_name": "name of the unit"})})
     if n_units:
         trains = [spike_times(session, unit) for unit in range(n_units)] if "spikes" in session else None
-        nwb.units = parts.units(table, None if named else labels, trains, _observed(session))
+        nwb.units = tables.new_units(table, None if named else labels, trains, _observed(session))
     return {"units": described(table), "named": named}
 
 
@@ -98,7 +98,7 @@ def _add_events(nwb: Any, events: xr.Dataset) -> layout.Layout:
     kinds = events["kind"].values.astype(str) if "kind" in events else np.full(events.sizes["event"], "event")
     for kind in np.unique(kinds):
         chosen = numbered.isel(event=kinds == kind).drop_vars("kind", errors="ignore")
-        nwb.add_events_table(parts.events(_table_name(str(kind)), chosen))
+        nwb.add_events_table(tables.new_events(_table_name(str(kind)), chosen))
     return described(events)
 
 
@@ -122,6 +122,6 @@ def _add_behaviour(nwb: Any, behaviour: xr.Dataset) -> dict[str, layout.Layout]:
 def _add_activity(nwb: Any, activity: xr.Dataset) -> Mapping[str, layout.Layout]:
     module = nwb.create_processing_module("activity", "Activity by trial.")
     refuse_reserved("activity", activity, ("id",))
-    module.add(parts.table("activity", "Arrays of which a row belongs to a trial.", activity))
+    module.add(tables.new_table("activity", "Arrays of which a row belongs to a trial.", activity))
     arrays = {str(name): values for name, values in activity.data_vars.items()}
     return {name: layout.described(values, without=("trial",)) for name, values in arrays.items()}

@@ -1,11 +1,12 @@
 """Tables of NWB (`DynamicTable`) as columns with unit and meaning, and the other way round."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.neural.nwb.file import library
 from neuro_bpl.neural.session import Column
 from neuro_bpl.parameters import refusal
 
@@ -13,6 +14,7 @@ SECONDS = ("TimestampVectorData", "DurationVectorData")
 KINDS = "biufU"  # booleans, whole numbers, floats, texts
 Columns = dict[str, Column]
 NAMES = "unit_name"
+MEANING = {"start_time": "start of the trial (s)", "stop_time": "end of the trial (s)"}
 # Columns that a file has of its own, beside those of a session.
 RAGGED = ("spike_times", "obs_intervals", "electrodes", "waveforms")
 TRIALS_RESERVED = ("id", "tags", "tags_index", "timeseries", "timeseries_index")
@@ -72,7 +74,49 @@ def refuse_reserved(group: str, table: xr.Dataset, reserved: Iterable[str]) -> N
             raise refusal(f"{group}/{name}", name, "another name", why, f'rename({{"{name}": "own_{name}"}})')
 
 
-def vectors(group: str, table: xr.Dataset) -> dict[str, dict[str, Any]]:
+def new_intervals(name: str, description: str, table: xr.Dataset, bounds: Mapping[str, np.ndarray]) -> Any:
+    """`TimeIntervals` of a table of trials; `bounds` are the start or stop times that it lacks."""
+    core = _core()
+    columns = {key: {"name": key, "description": MEANING[key], "data": values} for key, values in bounds.items()}
+    columns |= _vectors("trials", table)
+    first = [columns.pop("start_time"), columns.pop("stop_time")]
+    made = [core.VectorData(**column) for column in (*first, *columns.values())]
+    return library().epoch.TimeIntervals(name=name, description=description, id=_ids(table["trial"]), columns=made)
+
+
+def new_units(
+    table: xr.Dataset, ids: np.ndarray | None, trains: Sequence[np.ndarray] | None, observed: np.ndarray | None
+) -> Any:
+    """`Units` with their spike times, and the intervals in which all of them were recorded."""
+    core, n_units = _core(), table.sizes["unit"]
+    made = [core.VectorData(**column) for column in _vectors("units", table).values()]
+    if trains is not None:
+        made += _ragged("spike_times", "spike times (s)", trains)
+    if observed is not None:
+        made += _ragged("obs_intervals", "intervals in which the unit was recorded (s)", [observed] * n_units)
+    numbers = np.arange(n_units) if ids is None else ids
+    return library().misc.Units(name="units", description="Units.", id=numbers.tolist(), columns=made)
+
+
+def new_events(name: str, table: xr.Dataset) -> Any:
+    """An `EventsTable` of events that have a `time`."""
+    event, columns = library().event, _vectors("events", table)
+    time = event.TimestampVectorData(**{**columns.pop("time"), "name": "timestamp"})
+    others = [_core().VectorData(**column) for column in columns.values()]
+    return event.EventsTable(name=name, description=f"Events of the kind {name}.", columns=[time, *others])
+
+
+def new_table(name: str, description: str, arrays: xr.Dataset) -> Any:
+    """A `DynamicTable` with a row for each trial, and an array in each cell."""
+    core = _core()
+    made = [
+        core.VectorData(name=str(key), description=values.attrs["long_name"], data=values.values)
+        for key, values in arrays.data_vars.items()
+    ]
+    return core.DynamicTable(name=name, description=description, columns=made)
+
+
+def _vectors(group: str, table: xr.Dataset) -> dict[str, dict[str, Any]]:
     """Columns as `DynamicTable.add_column` takes them.
 
     Raises
@@ -94,6 +138,24 @@ def _vector(place: str, name: str, column: xr.DataArray) -> dict[str, Any]:
     unit = column.attrs["units"]
     meaning = column.attrs["long_name"] + ("" if unit == "1" else f" ({unit})")
     return {"name": name, "description": meaning, "data": values if texts is None else texts}
+
+
+def _ragged(name: str, description: str, rows: Sequence[np.ndarray]) -> list[Any]:
+    core = _core()
+    flat = core.VectorData(name=name, description=description, data=np.concatenate(rows))
+    return [flat, core.VectorIndex(name=f"{name}_index", data=np.cumsum([len(row) for row in rows]), target=flat)]
+
+
+def _core() -> Any:
+    library()
+    import hdmf.common
+
+    return hdmf.common
+
+
+def _ids(labels: xr.DataArray) -> list[int]:
+    whole = labels.dtype.kind in "iu"
+    return labels.values.tolist() if whole else list(range(labels.size))
 
 
 def _scalars(column: Any) -> np.ndarray | None:

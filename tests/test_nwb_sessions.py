@@ -184,3 +184,18 @@ def test_a_recorded_session_of_rats_comes_back(tmp_path):
     zero, first = again["trials"]["trial_zero"].values, session["spikes"].to_dataset().isel(spike=slice(0, 500))
     own = np.sort(first["time"].values + zero[first["trial"].values])
     assert np.isin(own, again["spikes"]["time"].values).all()
+
+
+@pytest.mark.parametrize("group", ["units", "trials", "spikes", "events"])
+def test_what_a_file_would_not_give_back_is_refused(tmp_path, group):
+    session = example()
+    table = session[group].to_dataset()
+    row = next(iter(table.sizes))
+    session[group] = xr.DataTree(table.assign_coords(depth=(row, np.arange(table.sizes[row]))))
+    with refused(f"session/{group}"):
+        write_nwb(session, tmp_path / "a.nwb")
+    session[group] = xr.DataTree(table)
+    session["decoders"] = xr.DataTree(xr.Dataset({"dt": ("mapping", [0.045], {"units": "s", "long_name": "step"})}))
+    with refused("session/decoders"):
+        write_nwb(session, tmp_path / "a.nwb")
+    assert_same(read_nwb(write_nwb(session.drop_nodes("decoders"), tmp_path / "a.nwb")), example())

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Shaped
-from scipy.special import entr
 
 from neuro_bpl.parameters import check, field, nearest, refusal
 from neuro_bpl.tasks.held_out import held_out_key
@@ -189,6 +188,8 @@ def _expected(loss: str, known: int, first_seen: bool, second_seen: bool) -> flo
     best = targets.mean(axis=tuple(range(known, 2)), keepdims=True)
     if loss == "squared_error":  # ½ (2 (y − best)²): both outputs are wrong by the same
         return float(((targets - best) ** 2).mean())
+    from scipy.special import entr  # slow to import
+
     return float(2 * (entr(best) + entr(1 - best)).mean())
 
 

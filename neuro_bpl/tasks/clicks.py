@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
-from scipy import stats
 
 from neuro_bpl.parameters import check, field, refusal
 from neuro_bpl.tasks.held_out import held_out_key
@@ -152,6 +151,8 @@ def poisson_table(
 
     Counts that are less likely than 2⁻³² do not occur.
     """
+    from scipy import stats  # slow to import
+
     mean = np.array([[(rate, total_rate - rate), (total_rate - rate, rate)] for rate in rates]) * dt
     most = int(stats.poisson.isf(1 / BITS, mean.max()))
     return np.floor(stats.poisson.cdf(np.arange(most), mean[..., None]) * BITS).clip(max=BITS - 1).astype(np.uint32)

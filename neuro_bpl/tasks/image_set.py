@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 DATA_VARIABLE = "NEURO_BPL_DATA"
 DEFAULT_DATA = Path("data/external")
@@ -40,6 +38,9 @@ class ImageSet:
 
 def read_digits() -> ImageSet:
     """The 8×8 digits embedded in scikit-learn: 1077 train, 360 validation, 360 test, stratified."""
+    from sklearn.datasets import load_digits  # slow to import
+    from sklearn.model_selection import train_test_split
+
     digits = load_digits()
     index = np.arange(len(digits.target))
     rest, test = train_test_split(index, test_size=360, random_state=0, stratify=digits.target)

@@ -17,6 +17,7 @@ from neuro_bpl.parameters import refusal
 
 WHAT = "A recorded session, as neuro_bpl had it."
 BOUNDS = ("start_time", "stop_time")
+TABLES = ("units", "trials", "spikes", "events")
 
 
 def file_of_session(session: xr.DataTree, gap: float, start_time: datetime.datetime | None) -> Any:
@@ -25,6 +26,7 @@ def file_of_session(session: xr.DataTree, gap: float, start_time: datetime.datet
     start = about.start_of(start_time, layout.plain(session.attrs), "start_time")
     laid = session if session.attrs["clock"] == "session" else on_session_clock(session, gap)
     groups = {str(name): node.to_dataset() for name, node in laid.children.items()}
+    _refuse_without_place(groups)
     attrs = {k: v for k, v in layout.plain(laid.attrs).items() if k not in ("format", "format_version", "clock")}
     nwb = about.new_file(attrs, WHAT, start)
     kept: layout.Layout = {"of": layout.RECORDING, "groups": list(groups), "attrs": attrs}
@@ -38,6 +40,19 @@ def file_of_session(session: xr.DataTree, gap: float, start_time: datetime.datet
         kept["activity"] = _add_activity(nwb, groups["activity"])
     layout.keep(nwb, kept)
     return nwb
+
+
+def _refuse_without_place(groups: Mapping[str, xr.Dataset]) -> None:
+    """Refuse what the file would not give back: decoders, and coordinates of tables beside the names of their rows."""
+    if "decoders" in groups:
+        allowed, fix = "a session without them", 'write_nwb(session.drop_nodes("decoders"), path)'
+        raise refusal("session/decoders", list(groups["decoders"].data_vars), allowed, "NWB has no place for them", fix)
+    for group in TABLES:
+        table = groups.get(group, xr.Dataset())
+        extra = [str(name) for name in table.coords if name not in table.dims]
+        if extra:
+            fix = f'session["{group}"] = xr.DataTree(session["{group}"].to_dataset().reset_coords())'
+            raise refusal(f"session/{group}", extra, "columns only", "coordinates of a table are not written", fix)
 
 
 def _add_trials(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layout:

@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 GRID = {"lambda_": [0.0, 0.5, 1.0]}
-LONG = {"n_updates": 80, "n_evaluations": 40}
+LONG = {"n_updates": 60, "n_evaluations": 15}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,7 @@ def test_a_sweep_on_a_cluster_is_bit_for_bit_that_of_one_process(wanted, client,
     assert not (path / region.OWNER).exists()
 
 
+@pytest.mark.science
 @pytest.mark.usefixtures("elsewhere")
 def test_a_client_and_float64_and_a_grown_grid(client, tmp_path, monkeypatch):
     path, asked = tmp_path / "run", {"at_once": 2, "precision": "float64", "task": Recall(noise=0.5)}
@@ -189,7 +190,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.science)])
 def test_a_sweep_whose_own_process_is_stopped_goes_on_from_every_commit(wanted_long, tmp_path, how):
     path, script = tmp_path / "run", tmp_path / "script.py"
     script.write_text(CHILD.format(tests=str(ROOT / "tests"), grid=GRID, path=str(path), long=LONG))

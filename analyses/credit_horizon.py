@@ -3,9 +3,11 @@
 Reads a run of models/copy_repeat.py (a trial is solved when its batch's loss falls below the threshold of the
 curriculum), or one of models/target_reaching.py swept over n_steps (solved are trials whose test loss at the end is a
 small part of that of the newborn circuit, with all shorter ones solved, too).  Draws a figure (PNG and SVG) and prints
-a table of means with 95 % intervals over seeds, and the differences of all pairs of rules, paired by seed.
+a table of means with 95 % intervals over seeds, and the differences of all pairs of rules, paired by seed.  No network
+is seen to solve a longer trial than the run has.  What has not come to its end has no horizon, instead of one of 0.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import cli, figures
+from neuro_bpl.contents import finished
 from neuro_bpl.parameters import field, refusal
 
 COMMANDS = "python models/copy_repeat.py, or python models/target_reaching.py --plastic --sweep n_steps=10,20,40"
@@ -30,30 +33,51 @@ class Parameters:
     output: str = field("data/figures/credit_horizon", "figure, without suffix; an older one there is replaced")
 
 
-def solved_so_far(difficulty: xr.DataArray) -> xr.DataArray:
-    """Steps of the longest trial solved until each update: those at which the curriculum took a step up; 0: none."""
-    following = difficulty.shift(update=-1)
-    passed = difficulty.where(following > difficulty, 0)
+def solved_so_far(difficulty: xr.DataArray, loss: xr.DataArray, threshold: xr.DataArray | float) -> xr.DataArray:
+    """Steps of the longest trial solved until each update, its loss (nat) below the threshold (bit); 0: none.
+
+    Steps up of the curriculum would leave out the longest trials, from which there is none.
+    """
+    passed = difficulty.where(loss < threshold * math.log(2), 0)
     return passed.reduce(np.maximum.accumulate, "update").assign_attrs(difficulty.attrs)
 
 
 def longest_solved(loss: xr.DataArray, part: float) -> xr.DataArray:
-    """Largest n_steps at which the last loss is below a part of the first one, as at all smaller n_steps; 0: none."""
-    solved = loss.isel(update=-1, drop=True) < part * loss.isel(update=0, drop=True)
-    all_shorter = solved.sortby("n_steps").astype(int).cumprod("n_steps") > 0
-    return (all_shorter * all_shorter.n_steps).max("n_steps")
+    """Largest n_steps at which the last loss is below a part of the first one, as at all smaller n_steps; 0: none.
+
+    NaN where a loss is not known.
+    """
+    first, last = (loss.isel(update=at, drop=True) for at in (0, -1))
+    all_shorter = (last < part * first).sortby("n_steps").astype(int).cumprod("n_steps") > 0
+    return (all_shorter * all_shorter.n_steps).max("n_steps").where(last.notnull().all("n_steps"))
 
 
 def horizons(run: xr.DataTree, part: float) -> tuple[xr.DataArray, xr.DataArray | None]:
-    """Horizon by rule and seed, and its course over updates where the run has a curriculum."""
-    if "difficulty" in run["training"]:
-        course = figures.by_rule(solved_so_far(run["training"]["difficulty"]), run)
+    """Horizon by rule and seed, and its course over updates where the run has a curriculum.
+
+    Raises
+    ------
+    ValueError
+        If the run has trials of one length, or nothing of it has come to its end.
+    """
+    if "training" in run and "difficulty" in run["training"]:
+        training, threshold = run["training"], run["parameters"]["task.threshold"]
+        solved = solved_so_far(training["difficulty"], training["loss"], threshold)
+        course = figures.by_rule(_known(finished(solved, run)), run)
         return course.isel(update=-1, drop=True), course
     loss = run["evaluation"]["loss"].sel(split="test", drop=True)
     if "n_steps" not in loss.dims:
         why = "a horizon is told from trials of several lengths"
         raise refusal("run", loss.dims, "a run with a curriculum, or swept over n_steps", why, COMMANDS)
-    return figures.by_rule(longest_solved(loss, part), run), None
+    return figures.by_rule(_known(longest_solved(finished(loss, run), part)), run), None
+
+
+def _known(values: xr.DataArray) -> xr.DataArray:
+    """Values, some of which are there."""
+    if not values.notnull().any():
+        why = "what was stopped or has failed has no result yet"
+        raise refusal("run", "no point at its end", "a run with points that are", why, f"{COMMANDS}, with --resume")
+    return values
 
 
 def report(horizon: xr.DataArray) -> None:
@@ -63,19 +87,19 @@ def report(horizon: xr.DataArray) -> None:
     print("|---|---|---|")
     for rule in rules:
         values = horizon.sel(rule=rule).values
-        mean, low, high = figures.interval95(values)
-        print(f"| {rule} | {mean:.1f} [{low:.1f}, {high:.1f}] | {', '.join(f'{int(v)}' for v in sorted(values))} |")
+        seeds = ", ".join(f"{value:.0f}" for value in sorted(values[np.isfinite(values)]))
+        print(f"| {rule} | {figures.summary95(values, '.1f')} | {seeds or '–'} |")
     for number, one in enumerate(rules):
         for other in rules[:number]:
-            mean, low, high = figures.interval95((horizon.sel(rule=one) - horizon.sel(rule=other)).values)
-            print(f"{one} − {other}: {mean:+.1f} steps, 95 % interval [{low:+.1f}, {high:+.1f}]")
+            paired = (horizon.sel(rule=one) - horizon.sel(rule=other)).values
+            print(f"{one} − {other}, steps, 95 % interval: {figures.summary95(paired, '+.1f')}")
 
 
 def draw_horizons(axes: Axes, horizon: xr.DataArray) -> None:
     """One dot a seed, and the mean with its 95 % interval."""
     for place, rule in enumerate(horizon.rule.values):
         values, colour = horizon.sel(rule=rule).values, figures.look(str(rule))["color"]
-        mean, low, high = figures.interval95(values)
+        mean, low, high = figures.finite95(values)
         spread = place + 0.12 + 0.05 * np.arange(len(values))
         axes.plot(spread, values, "o", color=colour, markersize=3, alpha=0.5, markeredgewidth=0)
         axes.errorbar(place - 0.1, mean, [[mean - low], [high - mean]], fmt="s", color=colour, markersize=5, capsize=3)

@@ -99,6 +99,20 @@ class Memory:
         """Nothing to let go of."""
 
 
+def finished(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
+    """Values of points that have come to their end; NaN where a point failed, was stopped, or was not begun.
+
+    What a stopped network has learnt so far is no result: it would pass for that of all updates.
+    """
+    said = statuses(run)
+    at_end = [point["at"] for point in said if point["status"] in (COMPLETE, DIVERGED)]
+    dims = [dim for dim in json.loads(run.attrs["sweep"]) if dim in values.dims]
+    ended = xr.zeros_like(values.isel({dim: 0 for dim in values.dims if dim not in dims}, drop=True), bool)
+    for label in at_end:
+        ended.loc[{dim: label[dim] for dim in dims}] = True
+    return values.where(ended).assign_attrs(values.attrs)
+
+
 def statuses(run: xr.DataTree) -> Sequence[dict[str, Any]]:
     """What happened to each point: its coordinates, status ("running", "complete", "diverged", "failed"), and error."""
     return json.loads(run.attrs["points"])

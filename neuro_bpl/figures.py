@@ -136,8 +136,15 @@ def _at(run: xr.DataTree, name: str, value: float | str) -> xr.DataTree:
         for group, dataset in ((group, node.to_dataset()) for group, node in run.children.items())
     }
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = run.attrs
+    tree.attrs = {**run.attrs, **_said_of(run, name, value)}
     return tree
+
+
+def _said_of(run: xr.DataTree, name: str, value: float | str) -> dict[str, str]:
+    """What happened to the points that are left."""
+    said = json.loads(run.attrs.get("points", "[]"))
+    kept = [point for point in said if point["at"].get(name) == value]
+    return {"points": json.dumps(kept)} if said else {}
 
 
 def map_over_learning(axes: Axes, values: xr.DataArray, limits: tuple[float, float], colours: str) -> QuadMesh:

@@ -1,9 +1,15 @@
 """Analyses of the paper's experiments: what they find in runs that are made up, and in the smallest real ones."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 import xarray as xr
 from scripting import module
+from tiny import refused
+
+import neuro_bpl as nb
 
 HORIZON, PLASTIC, TABLE = (
     f"analyses/{name}.py" for name in ("credit_horizon", "alignment_when_plastic", "paper_table")
@@ -24,10 +30,17 @@ def copying(script, tmp_path):
     return made(script, COPYING, tmp_path / "c", "--rule", "tbptt:2,bp_lambda:1", "--n-steps", 9)
 
 
-def test_the_longest_trial_solved_is_that_of_the_last_step_up():
-    values = xr.DataArray([[5, 5, 7, 9, 9], [5, 5, 5, 5, 5]], dims=("seed", "update"))
-    found = module(HORIZON).solved_so_far(values)
+def test_the_longest_trial_solved_is_that_below_the_threshold():
+    steps = xr.DataArray([[5, 5, 7, 9, 9], [5, 5, 5, 5, 5]], dims=("seed", "update"))
+    loss = math.log(2) * xr.DataArray([[0.2, 0.14, 0.1, 0.2, 0.16], [0.2, 0.2, np.nan, 0.2, 0.2]], dims=steps.dims)
+    found = module(HORIZON).solved_so_far(steps, loss, 0.15)
     np.testing.assert_array_equal(found, [[0, 5, 7, 7, 7], [0, 0, 0, 0, 0]])
+
+
+def test_the_last_length_and_the_last_update_can_be_solved_too():
+    steps = xr.DataArray([5, 7, 7, 7], dims="update")
+    loss = math.log(2) * xr.DataArray([0.1, 0.2, 0.2, 0.1], dims="update")
+    np.testing.assert_array_equal(module(HORIZON).solved_so_far(steps, loss, 0.15), [5, 5, 5, 7])
 
 
 def test_a_length_counts_as_solved_only_with_all_shorter_ones():
@@ -37,6 +50,64 @@ def test_a_length_counts_as_solved_only_with_all_shorter_ones():
     )
     found = module(HORIZON).longest_solved(loss, 0.05)
     np.testing.assert_array_equal(found, [10, 10, 20])
+
+
+def test_a_length_whose_loss_is_not_known_leaves_no_horizon():
+    loss = xr.DataArray(
+        [[[1, 0.01], [1, 0.01]], [[1, 0.01], [1, np.nan]]],
+        dims=("n_steps", "seed", "update"),
+        coords={"n_steps": [10, 20]},
+    )
+    np.testing.assert_array_equal(module(HORIZON).longest_solved(loss, 0.05), [20, np.nan])
+
+
+def said(run, *statuses):
+    """A run in whose attributes the points have come to these ends."""
+    points = [{"at": {"rule": rule}, "status": status, "error": ""} for rule, status in statuses]
+    run.attrs |= {"points": json.dumps(points)}
+    return run
+
+
+def test_a_rule_that_was_stopped_or_has_failed_is_not_one_that_solves_nothing(copying):
+    run = nb.open_run(copying)
+    whole = module(HORIZON).horizons(run, 1.0)[0]
+    np.testing.assert_array_equal(whole, np.zeros((2, 2)))
+    for status in ("running", "failed"):
+        horizon, course = module(HORIZON).horizons(said(run, ("TBPTT(2)", "complete"), ("BP(1)", status)), 1.0)
+        np.testing.assert_array_equal(horizon, [[0, 0], [np.nan, np.nan]])
+        assert course.sel(rule="BP(1)").isnull().all()
+    not_begun, _ = module(HORIZON).horizons(said(run, ("TBPTT(2)", "diverged")), 1.0)
+    np.testing.assert_array_equal(not_begun, [[0, 0], [np.nan, np.nan]])
+    with refused("at its end"):
+        module(HORIZON).horizons(said(run, ("BP(1)", "running")), 1.0)
+
+
+def test_a_single_run_that_was_stopped_has_no_result(script, tmp_path):
+    run = nb.open_run(made(script, COPYING, tmp_path / "one", "--rule", "bptt", "--n-steps", 9))
+    assert module(HORIZON).horizons(run, 1.0)[0].notnull().all()
+    run.attrs["points"] = run.attrs["points"].replace('"complete"', '"running"')
+    with refused("at its end"):
+        module(HORIZON).horizons(run, 1.0)
+
+
+def test_a_claim_with_a_seed_without_result_is_undecided_and_says_how_many_there_are():
+    table = module(TABLE)
+    values = xr.DataArray(
+        [[5.0, 5, 6], [9, 9, 9], [7, np.nan, 8], [np.nan] * 3],
+        dims=("rule", "seed"),
+        coords={"rule": ["TBPTT(3)", "BP(1)", "BP(0)", "SG(2)"]},
+    )
+    column = table.Column("task: steps", values, 1)
+    verdicts = {claim.partition(": ")[2]: holds for claim, _, holds in table.claims([column])}
+    assert verdicts == {"steps: more with larger λ": None, "steps: BP(1) above windows": None}
+    text = table.report([column])
+    assert "| BP(0) | 7.5 [1.1, 13.9] (2 of 3) |" in text
+    assert "| SG(2) | – |" in text
+    assert text.count("Undecided") == 2
+    assert "nan" not in text
+    assert table.draw([column]).axes
+    decided = table.Column("task: steps", values.sel(rule=["TBPTT(3)", "BP(1)"]), 1)
+    assert [holds for *_, holds in table.claims([decided])] == [True]
 
 
 def test_a_claim_holds_where_every_interval_lies_above_zero():
@@ -70,10 +141,23 @@ def test_the_table_is_written_and_drawn(copying, script, tmp_path):
     assert text in out
     assert all(f"| {rule} |" in text for rule in ("BPTT", "TBPTT(2)", "SG(2)", "BP(0)", "BP(1)"))
     assert "2 seeds" in text
+    assert "8×8 digits by rows: test accuracy (%)" in text
     assert (tmp_path / "table.png").stat().st_size > 5000
     status, _, err = script(TABLE, "--reaching", "", "--digits", "", "--copying", tmp_path / "none")
     assert status == 2
     assert "Type: " in err
+
+
+def test_the_table_of_a_run_that_varies_more_than_rules(script, tmp_path):
+    rules = ("--rule", "bptt,bp_lambda:1", "--sweep", "threshold=0.15,0.3")
+    copying = made(script, COPYING, tmp_path / "c", *rules, "--n-steps", 9)
+    words = ("--copying", copying, "--reaching", "", "--digits", "", "--output", tmp_path / "table")
+    status, _, err = script(TABLE, *words)
+    assert (status, "--select threshold=0.15" in err) == (2, True)
+    status, out, _ = script(TABLE, *words, "--select", "threshold=0.15")
+    assert (status, "| BP(1) |" in out) == (0, True)
+    status, _, err = script(TABLE, *words, "--select", "kappa=1")
+    assert (status, "no run varies another parameter" in err) == (2, True)
 
 
 def test_horizons_of_a_curriculum_and_of_several_lengths(copying, script, tmp_path):

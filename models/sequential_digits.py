@@ -14,8 +14,9 @@ import xarray as xr
 import neuro_bpl as nb
 from neuro_bpl import cli, rule_words
 from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.recording import applicable
+from neuro_bpl.optimizers import PUBLISHED_ADAM
+from neuro_bpl.parameters import check, field, nearest, refusal
+from neuro_bpl.recording import QUANTITIES, applicable, check_names
 from neuro_bpl.sweeping import carry_out
 
 RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient", "td_error_size")
@@ -56,12 +57,16 @@ class Parameters:
     predictor: str = field("linear", "cerebellum", choices=("linear", "granular"))
     n_granule: int = field(300, "granule cells of the granular predictor", low=1)
     fan_in: int = field(4, "mossy fibres a granule cell reads", source="Litwin-Kumar et al. 2017", low=1)
+    adam: str = field(
+        "default", "constants of Adam: Optax's, or those of Pemberton & Ponte Costa 2024", choices=("default", "paper")
+    )
     learning_rate: float = field(3e-3, "Adam, cortex and readout", symbol="η", source="docs/results.md", low=0)
     predictor_learning_rate: float = field(3e-4, "Adam, cerebellum", symbol="α", source="docs/results.md", low=0)
     batch_size: int = field(50, "trials of an update", source="Pemberton & Ponte Costa 2024", low=1)
     n_updates: int = field(3000, "updates", low=1)
     n_evaluations: int = field(20, "held-out evaluations", low=1)
     n_snapshots: int = field(1, "snapshots of weights and activity after the first", low=1)
+    record: str = field(",".join(RECORD), "quantities to record where a rule has them, separated by commas")
     seeds: int = field(5, "networks trained at once", low=1)
     precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
     sweep: tuple[str, ...] = field((), "parameters to vary, each with its values: lambda_=0,0.5,1 kappa=0.1,0.3")
@@ -74,6 +79,7 @@ class Parameters:
     def __post_init__(self) -> None:
         check(self)
         rule_words.check_words(self.rule)
+        self._check_data()
         for rule in self.rule.split(","):
             if self.stream and not (rule == "bp_lambda" or (rule == "tbptt" and self.window == 1)):
                 raise refusal(
@@ -83,6 +89,21 @@ class Parameters:
                     "others need the end of a trial to look back from",
                     "--stream --rule bp_lambda,tbptt",
                 )
+
+    def _check_data(self) -> None:
+        if self.download and self.dataset != "mnist":
+            why = "digits come with scikit-learn, and CIFAR-10 is put in place by hand"
+            raise refusal("download", True, "--download with --dataset mnist", why, "--dataset mnist --download")
+        for name in quantities(self):
+            if name not in QUANTITIES:
+                like = nearest(name, list(QUANTITIES))
+                why = "only what is listed has dims and units"
+                raise refusal("record", name, ", ".join(QUANTITIES), why, f"--record {like}")
+
+
+def quantities(p: Parameters) -> tuple[str, ...]:
+    """What is to be recorded, besides loss, accuracy and weights."""
+    return tuple(p.record.split(",")) if p.record else ()
 
 
 def learning_rule(p: Parameters) -> nb.LearningRule:
@@ -114,16 +135,19 @@ def experiment(p: Parameters) -> Experiment:
     """All that determines a run with one rule."""
     names = ("dataset", "order", "noise", "n_probe", "pad", "permutation", "n_held_out", "download")
     task = images(**{name: getattr(p, name) for name in names}, data_dir=p.data_dir or None)
-    rule, cortical = learning_rule(p), nb.Optimizer("adam", p.learning_rate)
+    rule, constants = learning_rule(p), PUBLISHED_ADAM if p.adam == "paper" else {}
+    cortical, predictor = (nb.Optimizer("adam", eta, constants) for eta in (p.learning_rate, p.predictor_learning_rate))
     arriving = nb.tasks.Stream(task, p.label_probability) if p.stream else task
+    network, recorded = circuit(p, task), applicable(quantities(p), rule)
+    check_names(recorded, network, rule)
     return Experiment(
-        circuit=circuit(p, task),
+        circuit=network,
         task=arriving,
         rule=rule,
-        optimizers=nb.Optimizers(cortical, cortical, nb.Optimizer("adam", p.predictor_learning_rate)),
+        optimizers=nb.Optimizers(cortical, cortical, predictor),
         schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
         seeds=nb.Seeds.count(p.seeds),
-        record=applicable(RECORD, rule),
+        record=recorded,
     )
 
 

@@ -5,7 +5,7 @@ only the predictor learns, so that its prediction can be held against the true g
 Results: docs/results.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,13 +15,14 @@ import xarray as xr
 import neuro_bpl as nb
 from neuro_bpl import cli, rule_words
 from neuro_bpl.experiment import Experiment, Schedule
+from neuro_bpl.grid import Point
+from neuro_bpl.optimizers import PUBLISHED_ADAM
 from neuro_bpl.parameters import check, field
 from neuro_bpl.recording import applicable
 from neuro_bpl.sweeping import carry_out
 
 RECORD = ("gradient_alignment", "td_error_size", "td_error", "predicted_gradient", "true_gradient", "rates")
 PAPER = "Pemberton & Ponte Costa 2024"
-ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Parameters:
     n_snapshots: int = field(1, "snapshots of weights and activity after the first", low=1)
     seeds: int = field(20, "networks trained at once", low=1)
     precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
-    sweep: tuple[str, ...] = field(("lambda_=0,0.5,1",), "parameters to vary, each with its values: lambda_=0,0.5,1")
+    sweep: tuple[str, ...] = field(
+        ("auto",), "parameters to vary, each with its values; auto: lambda_=0,0.5,1 where bp_lambda is the only rule"
+    )
     output: str = field("data/runs/target_reaching", "folder of the run")
     resume: bool = field(False, "go on with the run that is there")
     overwrite: bool = field(False, "replace the run that is there")
@@ -98,8 +101,8 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
 
 def experiment(p: Parameters) -> Experiment:
     """All that determines a run with one rule."""
-    cortical = nb.Optimizer("adam", p.learning_rate, ADAM) if p.plastic else None
-    predictor = nb.Optimizer("adam", p.predictor_learning_rate, ADAM)
+    cortical = nb.Optimizer("adam", p.learning_rate, PUBLISHED_ADAM) if p.plastic else None
+    predictor = nb.Optimizer("adam", p.predictor_learning_rate, PUBLISHED_ADAM)
     network, seeds, rule = circuit(p), nb.Seeds.count(p.seeds), learning_rule(p)
     return Experiment(
         circuit=network,
@@ -113,9 +116,15 @@ def experiment(p: Parameters) -> Experiment:
     )
 
 
+def points(p: Parameters) -> tuple[list[Point], dict[str, list]]:
+    """What is trained; λ varies on its own where all that is asked for has it, and is not told by the word."""
+    alone = ("lambda_=0,0.5,1",) if p.rule == "bp_lambda" else ()
+    return cli.points(replace(p, sweep=alone if p.sweep == ("auto",) else p.sweep), experiment)
+
+
 def simulate(p: Parameters) -> Path:
     """Train at every point asked for, and store the run."""
-    run = carry_out(*cli.points(p, experiment), model="models/target_reaching.py", **cli.storage(p))
+    run = carry_out(*points(p), model="models/target_reaching.py", **cli.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 
@@ -133,4 +142,4 @@ def report(run: xr.DataTree, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan=lambda p: cli.points(p, experiment)[0])
+    cli.main(Parameters, __doc__, simulate, plan=lambda p: points(p)[0])

@@ -13,12 +13,12 @@ import platformdirs
 import tyro
 import xarray as xr
 
-from neuro_bpl import dry_run
+from neuro_bpl import dry_run, rule_words
 from neuro_bpl.experiment import Experiment
-from neuro_bpl.grid import Point
+from neuro_bpl.grid import Point, check_different
 from neuro_bpl.parameters import nearest, refusal
 
-NOT_SWEPT = ("rule", "output", "data_dir", "precision", "seeds", "workers", "scheduler")
+NOT_SWEPT = ("rule", "record", "output", "data_dir", "precision", "seeds", "workers", "scheduler")
 STORAGE = ("output", "resume", "overwrite", "workers", "scheduler")
 DRY_RUN = (
     "dry_run",
@@ -57,7 +57,7 @@ def main(
         answers = _answers(parameters, description, () if plan is None else (DRY_RUN,), None)
         given = _given(parameters, answers)
         if plan is not None and answers.dry_run:
-            sys.stdout.write(dry_run.report(list(plan(given))))
+            sys.stdout.write(dry_run.report(_planned(plan, given)))
         else:
             run(given)
     except (ValueError, OSError, FloatingPointError) as error:
@@ -90,21 +90,22 @@ def points(
     Raises
     ------
     ValueError
-        If a sweep names no parameter of the model, or a value that the parameter cannot have.
+        If a sweep names no parameter of the model, two words are one rule, or no point is possible. One that is not
+        possible among others is kept, with its error.
     """
     axes: dict[str, list] = {"rule": p.rule.split(",")} | dict(_axis(p, text) for text in p.sweep)
-    found = []
-    for values in itertools.product(*axes.values()):
-        one = dataclasses.replace(p, **dict(zip(axes, values, strict=True)), sweep=())
-        found.append((dict(zip(axes, values, strict=True)), experiment(one)))
-    names = {key: {made.rule.name for label, made in found if label["rule"] == key} for key in axes["rule"]}
-    shown = {key: next(iter(known)) if rule_names and len(known) == 1 else key for key, known in names.items()}
+    grid = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    found = [_attempt(p, label, experiment) for label in grid]
+    if all(isinstance(made, ValueError) for made in found):
+        raise found[0]
+    shown = _shown(axes["rule"], grid, found) if rule_names else {word: word for word in axes["rule"]}
+    rule_words.check_differ(axes["rule"], shown)
     if len(shown) == 1 and len(axes) > 1:
         del axes["rule"]
     else:
         axes["rule"] = [shown[key] for key in axes["rule"]]
-    labelled = [({dim: shown[at[dim]] if dim == "rule" else at[dim] for dim in axes}, made) for at, made in found]
-    return [Point(label, made) for label, made in labelled], axes
+    labels = [{dim: shown[at[dim]] if dim == "rule" else at[dim] for dim in axes} for at in grid]
+    return [_point(label, made) for label, made in zip(labels, found, strict=True)], axes
 
 
 def storage(p: Any) -> dict[str, Any]:
@@ -130,6 +131,42 @@ def mean_and_spread(values: np.ndarray, digits: int) -> str:
     return f"{np.mean(values):.{digits}f}{spread}"
 
 
+def _planned(plan: Callable[[Any], Iterable[Point]], given: Any) -> list[Point]:
+    """All points for a dry run, which writes nothing, and so fetches nothing."""
+    fetches = getattr(given, "download", False)
+    try:
+        found = list(plan(dataclasses.replace(given, download=False) if fetches else given))
+    except FileNotFoundError as error:
+        if not fetches:
+            raise
+        why = "a dry run writes nothing, and the data set is not there yet"
+        raise refusal("dry_run", True, "data that are there", why, "the same without --dry-run") from error
+    check_different(found)
+    return found
+
+
+def _attempt(p: Any, label: dict[str, Any], experiment: Callable[[Any], Experiment]) -> Experiment | ValueError:
+    """The experiment of a point, or why there is none."""
+    try:
+        return experiment(dataclasses.replace(p, **label, sweep=()))
+    except ValueError as error:
+        return error
+
+
+def _point(label: dict[str, Any], made: Experiment | ValueError) -> Point:
+    failed = isinstance(made, ValueError)
+    return Point(label, None, f"{type(made).__name__}: {made}") if failed else Point(label, made)
+
+
+def _shown(words: Sequence[str], grid: Sequence[dict], found: Sequence[Experiment | ValueError]) -> dict[str, str]:
+    """What each word is called: its rule, where it has the same name at all points."""
+    names: dict[str, set[str]] = {word: set() for word in words}
+    for label, made in zip(grid, found, strict=True):
+        if isinstance(made, Experiment):
+            names[label["rule"]].add(made.rule.name)
+    return {word: next(iter(known)) if len(known) == 1 else word for word, known in names.items()}
+
+
 def _answers(parameters: type, description: str, flags: Sequence[tuple], arguments: Sequence[str] | None) -> Any:
     """The words of the command line, read into a form with the fields of the parameters and some flags."""
     hints = [
@@ -151,6 +188,9 @@ def _axis(p: Any, text: str) -> tuple[str, list]:
     name, _, values = text.partition("=")
     kinds = {spec.name: type(getattr(p, spec.name)) for spec in dataclasses.fields(p)}
     usable = [known for known, kind in kinds.items() if kind in (int, float, str) and known not in NOT_SWEPT]
+    if name == "rule":
+        fix = f"--rule {values or 'bptt,bp_lambda'}"
+        raise refusal("sweep", text, ", ".join(usable), "rules are compared by --rule", fix)
     if name not in usable or not values:
         raise refusal(
             "sweep",

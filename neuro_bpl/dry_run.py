@@ -23,7 +23,7 @@ def report(points: Sequence[Point]) -> str:
 
 def _row(point: Point) -> tuple[str, ...]:
     if point.experiment is None:
-        return (_name(point), point.error, *[""] * (len(HEAD) - 1))
+        return (_name(point), point.error.partition("\n")[0], *[""] * (len(HEAD) - 1))
     found = costing.of_part(Part((point.experiment,), (point.label,)))
     return (_name(point), *_cells(found, point.experiment))
 

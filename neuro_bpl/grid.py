@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from neuro_bpl import capacity, costing, recording
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.observers import check_observers, observed
 from neuro_bpl.parameters import nearest, refusal
-from neuro_bpl.provenance import fingerprint
+from neuro_bpl.provenance import describe, fingerprint
 from neuro_bpl.results import Label, Part
 from neuro_bpl.rules import LearningRule
 
@@ -57,6 +58,22 @@ def points_of(base: Experiment, grid: Grid) -> list[Point]:
             )
         _check_values(name, values)
     return [_point(base, paths, values, grid) for values in itertools.product(*grid.values())]
+
+
+def check_different(points: Sequence[Point]) -> None:
+    """Refuse a grid that trains the same thing twice under two names (`ValueError`)."""
+    seen: dict[str, Label] = {}
+    for point in points:
+        described = json.dumps(describe(point.experiment)) if point.experiment is not None else str(point.label)
+        if described in seen:
+            raise refusal(
+                "grid",
+                [dict(seen[described]), dict(point.label)],
+                "points that differ",
+                "both are the same experiment: a parameter of the grid does not change it",
+                "rules that have the parameter (--rule bp_lambda --sweep lambda_=0,0.5,1), or --sweep alone for none",
+            )
+        seen[described] = point.label
 
 
 def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> list[Part]:

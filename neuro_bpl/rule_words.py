@@ -1,6 +1,7 @@
 """Words by which a command line names learning rules: bptt, tbptt:3, dni:5, bp_lambda:0.5."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 
 from neuro_bpl.algorithms import bp_lambda, bptt, dni, tbptt
 from neuro_bpl.parameters import nearest, refusal
@@ -19,6 +20,17 @@ def check_words(text: str, names: Iterable[str] = NAMES) -> None:
             raise refusal("rule", word, allowed, "these are the rules of this model", f"--rule {like}")
         if number:
             rule_of(word, lambda_=1.0, discount=1.0, kappa=1.0, window=1)
+
+
+def check_differ(words: Sequence[str], names: Mapping[str, str]) -> None:
+    """Refuse two words for one rule, by the names of their rules (`ValueError`)."""
+    for one, other in itertools.combinations(words, 2):
+        if names[one] == names[other]:
+            has_windows = names[one] == "BP(0)" and "dni" in (split(one)[0], split(other)[0])
+            windows = "; with windows of one step synthetic gradients are BP(0)" if has_windows else ""
+            once = ",".join(dict.fromkeys(word for word in words if word == one or names[word] != names[one]))
+            why = f"{one} and {other} are the same experiment, {names[one]}{windows}"
+            raise refusal("rule", ",".join(words), "rules that differ", why, f"--rule {once}")
 
 
 def split(word: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ call, as far as memory allows; other points follow one after another, or are tra
 """
 
 import itertools
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +15,10 @@ import xarray as xr
 from neuro_bpl import cluster, contents, crew, recording, store, writer
 from neuro_bpl.circuit import Circuit, Weights, shapes
 from neuro_bpl.experiment import MOST, Experiment, Schedule, Seeds
-from neuro_bpl.grid import Grid, Point, label_of, parts_of, points_of
+from neuro_bpl.grid import Grid, Point, check_different, label_of, parts_of, points_of
 from neuro_bpl.observers import check_observers
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import refusal
-from neuro_bpl.provenance import describe
 from neuro_bpl.results import Label, Part
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Task
@@ -148,7 +146,7 @@ def carry_out(
     scheduler: Any = "",
 ) -> xr.DataTree:
     """Train at every point, as one run whose dims are `labels`; the rest as in `sweep`."""
-    _check_different(points)
+    check_different(points)
     if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
         raise refusal("at_once", at_once, "a whole number >= 1", "it is a number of networks", "at_once=30")
     cluster.check(workers, scheduler, output is not None)
@@ -167,22 +165,6 @@ def carry_out(
         _forget_failed(sink)
         _run(points, at_once, sink, progress, workers, scheduler)
     return _reported(store.open_run(path))
-
-
-def _check_different(points: Sequence[Point]) -> None:
-    """Refuse a grid that trains the same thing twice under two names."""
-    seen: dict[str, Label] = {}
-    for point in points:
-        described = json.dumps(describe(point.experiment)) if point.experiment is not None else str(point.label)
-        if described in seen:
-            raise refusal(
-                "grid",
-                [dict(seen[described]), dict(point.label)],
-                "points that differ",
-                "both are the same experiment: a parameter of the grid does not change it",
-                "rules that have the parameter (--rule bp_lambda --sweep lambda_=0,0.5,1), or --sweep alone for none",
-            )
-        seen[described] = point.label
 
 
 def _run(

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from stopwatch import seconds
+from stopwatch import labelled, seconds
 
 import neuro_bpl as nb
 from neuro_bpl import cli
@@ -76,11 +76,7 @@ class Case:
 
     def trials(self) -> nb.Trials:
         """Noise, with a class to say at the last step."""
-        k_inputs, k_labels = jax.random.split(jax.random.key(0))
-        return nb.Trials(
-            jax.random.normal(k_inputs, (self.batch, self.n_steps, self.n_inputs)),
-            jax.random.randint(k_labels, (self.batch, 1), 0, N_OUTPUTS),
-        )
+        return labelled(self.n_inputs, N_OUTPUTS, self.n_steps, self.batch)
 
 
 CASES = (Case(30, 28, 28, 50), Case(100, 10, 23, 100))

@@ -7,12 +7,12 @@ updates, evaluations, recording, labelling, and storing where asked for.
 
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from stopwatch import interleaved
 
 import neuro_bpl as nb
 from neuro_bpl import cli
@@ -95,18 +95,9 @@ def comparisons(trainings: Trainings) -> dict[str, tuple[Callable[[], None], Cal
     }
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def row(name: str, pair: tuple[Callable[[], None], Callable[[], None]], rounds: int) -> str:
     """Median times of a pair, and the median and range of their ratio."""
-    for run in pair:
-        run()
-    times = np.array([[seconds(run) for run in pair] for _ in range(rounds)])
+    times = interleaved(pair, rounds, 0)
     ratio = times[:, 0] / times[:, 1]
     first, second = np.median(times, axis=0)
     return f"| {name} | {first:.2f} | {second:.2f} | {np.median(ratio):.2f} ({ratio.min():.2f}–{ratio.max():.2f}) |"

@@ -4,6 +4,8 @@ All times come from one run, measured in turn (A B C A B C …), so that a machi
 An update is what training runs: forward pass, gradients, Adam on all weights; several in one compiled scan. Step-wise
 rules change the weights at every step of the trial.
 
+Times beside BPTT's are medians of the ratios of single rounds, not ratios of medians.
+
 Memory is what XLA sets aside for intermediate results of one compiled update, at its peak: activity kept for a backward
 sweep, traces, gradients. Weights, optimiser state and trials are there before and after it, and are not counted.
 """
@@ -17,10 +19,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import xarray as xr
-from stopwatch import Training, interleaved, noise
+from stopwatch import Training, interleaved, labelled, noise
 
 import neuro_bpl as nb
-from neuro_bpl import cli
+from neuro_bpl import cli, rule_words
 from neuro_bpl.algorithms import NAMED
 from neuro_bpl.parameters import check, field, refusal
 
@@ -40,11 +42,16 @@ PACKAGES = ("neuro_bpl", "jax", "numpy", "optax")
 class Parameters:
     """The circuit, and how long to measure."""
 
-    rule: str = field(",".join(RULES), "learning rules, separated by commas; BPTT is always measured")
+    rule: str = field(",".join(RULES), "learning rules, separated by commas, or dni:3 and the like; always BPTT")
     cortex: str = field("rate", "cell, of tanh units or LSTM", choices=("rate", "lstm"))
     n_units: int = field(32, "cortical units", symbol="n", low=1)
     n_inputs: int = field(10, "input channels", low=1)
-    n_outputs: int = field(10, "outputs, each with a target at every step", low=1)
+    n_outputs: int = field(10, "outputs", low=1)
+    target: str = field(
+        "steps",
+        "numbers at every step, or the label of a class at the last one",
+        choices=("steps", "label"),
+    )
     n_steps: int = field(20, "steps of a trial", symbol="T", low=1)
     batch_size: int = field(10, "trials of an update", low=1)
     tau: float = field(0.02, "membrane time constant of the rate cell", unit="s", symbol="τ", above=0)
@@ -57,8 +64,15 @@ class Parameters:
     def __post_init__(self) -> None:
         check(self)
         for name in self.rule.split(","):
-            if name not in RULES:
+            if ":" in name:
+                rule_words.check_words(name)
+            elif name not in RULES:
                 raise refusal("rule", name, ", ".join(RULES), "these rules are measured", "--rule bptt,eprop")
+
+
+def learning_rule(word: str) -> nb.LearningRule:
+    """The rule that a word names, with a number of its own or without."""
+    return rule_words.rule_of(word, lambda_=1.0, discount=1.0, kappa=1.0, window=1) if ":" in word else RULES[word]()
 
 
 def circuit(p: Parameters) -> nb.Circuit:
@@ -66,7 +80,7 @@ def circuit(p: Parameters) -> nb.Circuit:
     rate = p.cortex == "rate"
     return nb.Circuit(
         nb.RateCortex(p.n_inputs, p.n_units, tau=p.tau, dt=p.dt) if rate else nb.LSTMCortex(p.n_inputs, p.n_units),
-        nb.LinearReadout(p.n_outputs, "squared_error"),
+        nb.LinearReadout(p.n_outputs, "squared_error" if p.target == "steps" else "softmax_cross_entropy"),
         nb.LinearPredictor(),
         feedback=nb.FeedbackPathway(),
     )
@@ -74,8 +88,8 @@ def circuit(p: Parameters) -> nb.Circuit:
 
 def measure(p: Parameters) -> xr.Dataset:
     """Time and memory of one update of every rule."""
-    rules = [RULES[name]() for name in dict.fromkeys([REFERENCE, *p.rule.split(",")])]
-    batch = noise(p.n_inputs, p.n_outputs, p.n_steps, p.batch_size)
+    rules = [learning_rule(word) for word in dict.fromkeys([REFERENCE, *p.rule.split(",")])]
+    batch = (noise if p.target == "steps" else labelled)(p.n_inputs, p.n_outputs, p.n_steps, p.batch_size)
     trainings = [Training(circuit(p), rule, batch, p.n_updates) for rule in rules]
     times = interleaved([one.run for one in trainings], p.rounds, p.seconds) / p.n_updates
     relative = times / times[:, :1]

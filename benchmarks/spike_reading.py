@@ -7,7 +7,6 @@ and the reader of NWB are there.
 import gc
 import importlib.util
 import tempfile
-import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stopwatch import seconds
 
 from neuro_bpl import cli
 from neuro_bpl.neural.alignment import align
@@ -81,12 +81,6 @@ def steps(p: Parameters, folder: Path) -> dict[str, Callable[[], Any]]:
     return measured
 
 
-def seconds(step: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
 def peak(step: Callable[[], Any]) -> float:
     """Bytes that a step has at most, its result included."""
     gc.collect()
@@ -103,7 +97,7 @@ def benchmark(p: Parameters) -> None:
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for name, step in steps(p, Path(folder)).items():
-            median = float(np.median([seconds(step) for _ in range(p.rounds)]))
+            median = float(np.median([seconds(step, 0) for _ in range(p.rounds)]))
             lines.append(f"| {name} | {median:.3f} | {peak(step) / 1e6:.0f} |")
             print(lines[-1], flush=True)
     if p.output:

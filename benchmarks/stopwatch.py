@@ -1,4 +1,4 @@
-"""What the benchmarks of rules share: a training update, compiled, and how long it takes."""
+"""What benchmarks share: a training update, compiled, and how long something takes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -42,8 +42,17 @@ def noise(n_inputs: int, n_outputs: int, n_steps: int, batch_size: int) -> nb.Tr
     )
 
 
+def labelled(n_inputs: int, n_classes: int, n_steps: int, batch_size: int) -> nb.Trials:
+    """Noise, with a class to say at the last step."""
+    k_inputs, k_labels = jax.random.split(jax.random.key(0))
+    return nb.Trials(
+        jax.random.normal(k_inputs, (batch_size, n_steps, n_inputs)),
+        jax.random.randint(k_labels, (batch_size, 1), 0, n_classes),
+    )
+
+
 def seconds(run: Callable[[], object], shortest: float) -> float:
-    """Wall time of one call, from as many as fill the shortest time."""
+    """Wall time of one call, from as many as fill the shortest time: from one where that is 0."""
     calls, start = 0, time.perf_counter()
     while True:
         run()

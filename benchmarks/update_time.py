@@ -4,20 +4,19 @@ All figures come from one run, measured in turn (A B C A B C …), so that a mac
 An update is: forward pass, gradients, Adam on all weights; trials are already on the device.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
-import optax
+from stopwatch import Training, interleaved, labelled
 
 import neuro_bpl as nb
 from neuro_bpl import cli
 from neuro_bpl.parameters import check, field
 
 N_OUTPUTS = 10
+RULES = {"BPTT": nb.bptt(), "BP(λ)": nb.bp_lambda(0.9)}
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,8 @@ class Parameters:
     """How long to measure."""
 
     rounds: int = field(7, "rounds of measurement; the median is shown", low=1)
-    seconds: float = field(0.5, "time of one measurement", unit="s", above=0)
+    n_updates: int = field(10, "updates in one compiled scan", low=1)
+    seconds: float = field(0.5, "shortest time of one measurement", unit="s", above=0)
     output: str = field("", "Markdown file to write the table to, besides printing it")
 
     def __post_init__(self) -> None:
@@ -61,37 +61,11 @@ def circuit(case: Case) -> nb.Circuit:
     return nb.Circuit(cell(case.n_inputs, case.n_units), readout, nb.LinearPredictor())
 
 
-def multiply_adds(case: Case) -> dict[str, int]:
-    """Multiply–adds of the products of an update (leading terms; element-wise work and the readout are left out)."""
-    gates, components = (4, 2) if case.cell == "LSTM" else (1, 1)
-    n, steps = case.n_units, case.n_steps * case.batch
-    recurrent, inputs, predictor = gates * n * n, gates * n * case.n_inputs, (components * n) ** 2
-    bptt = steps * (3 * recurrent + 2 * inputs)
-    return {"BPTT": bptt, "BP(λ)": bptt + steps * 2 * predictor}
-
-
-def trials(case: Case) -> nb.Trials:
-    k_inputs, k_labels = jax.random.split(jax.random.key(0))
-    return nb.Trials(
-        jax.random.normal(k_inputs, (case.batch, case.n_steps, case.n_inputs)),
-        jax.random.randint(k_labels, (case.batch, 1), 0, N_OUTPUTS),
-    )
-
-
-def jax_updates(case: Case, rule: nb.LearningRule, n_updates: int) -> Callable[[], object]:
-    """n updates in one compiled scan, as training runs them."""
-    network, batch, adam = circuit(case), trials(case), optax.adam(1e-3)
-
-    def update(carry: tuple, _: None) -> tuple[tuple, jax.Array]:
-        weights, state = carry
-        gradient, outcome = rule.learn(network, weights, batch)
-        updates, state = adam.update(gradient, state)
-        return (optax.apply_updates(weights, updates), state), outcome.loss
-
-    weights = network.init(jax.random.key(1))
-    run = jax.jit(lambda carry: jax.lax.scan(update, carry, None, length=n_updates))
-    carry = (weights, adam.init(weights))
-    return lambda: jax.block_until_ready(run(carry))
+def multiply_adds(case: Case, rule: nb.LearningRule) -> float:
+    """Multiply–adds of an update: all its products, those of element-wise work and of the optimiser among them."""
+    adam = nb.Optimizer("adam", 1e-3)
+    optimizers, sizes = nb.Optimizers(adam, adam, adam), {"batch_size": case.batch, "n_steps": case.n_steps}
+    return nb.cost(circuit(case), rule, optimizers=optimizers, at_last_step=True, **sizes).multiply_adds
 
 
 def torch_updates(case: Case, n_updates: int) -> Callable[[], object] | None:
@@ -117,37 +91,18 @@ def torch_updates(case: Case, n_updates: int) -> Callable[[], object] | None:
     return run
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def measure(case: Case, p: Parameters) -> dict[str, float]:
     """Median time of one update in seconds, by method."""
-    makers = {
-        "BPTT": lambda n: jax_updates(case, nb.bptt(), n),
-        "BP(λ)": lambda n: jax_updates(case, nb.bp_lambda(0.9), n),
-        "torch": lambda n: torch_updates(case, n),
-    }
-    runs, counts = {}, {}
-    for name, make in makers.items():
-        short = make(3)
-        if short is None:
-            continue
-        short()
-        counts[name] = max(3, int(p.seconds / (seconds(short) / 3)))
-        runs[name] = make(counts[name])
-        runs[name]()
-    times = {name: [] for name in runs}
-    for _ in range(p.rounds):
-        for name, run in runs.items():
-            times[name].append(seconds(run) / counts[name])
-    return {name: float(np.median(values)) for name, values in times.items()}
+    batch = labelled(case.n_inputs, N_OUTPUTS, case.n_steps, case.batch)
+    runs = {name: Training(circuit(case), rule, batch, p.n_updates).run for name, rule in RULES.items()}
+    theirs = torch_updates(case, p.n_updates)
+    runs |= {} if theirs is None else {"torch": theirs}
+    times = interleaved(list(runs.values()), p.rounds, p.seconds) / p.n_updates
+    return dict(zip(runs, np.median(times, axis=0).tolist(), strict=True))
 
 
 def row(case: Case, times: dict[str, float]) -> str:
-    operations = multiply_adds(case)
+    operations = {name: multiply_adds(case, rule) for name, rule in RULES.items()}
     expected = operations["BP(λ)"] / operations["BPTT"]
     measured = times["BP(λ)"] / times["BPTT"]
     torch = f"{1e3 * times['torch']:.2f} | {times['BPTT'] / times['torch']:.2f}" if "torch" in times else "– | –"

@@ -136,6 +136,20 @@ def test_a_run_climbs_and_does_not_depend_on_the_padding(monkeypatch):
     np.testing.assert_allclose(run["training"]["loss"], whole["training"]["loss"], rtol=1e-9)
 
 
+def test_a_climb_compiles_once_for_each_padding_and_not_for_each_length(monkeypatch):
+    programs = set()
+
+    def counted(circuit, task, hyper, learners, keys, first, n_updates, *rest):
+        programs.add((task.padding, n_updates))
+        return run_updates(circuit, task, hyper, learners, keys, first, n_updates, *rest)
+
+    monkeypatch.setattr("neuro_bpl.trainer.run_updates", counted)
+    before = run_updates._cache_size()
+    lengths = trained(dataclasses.replace(TASK, n_steps=38, threshold=0.9))["training"]["difficulty"]
+    assert run_updates._cache_size() - before == len(programs)
+    assert len(programs) < len(np.unique(lengths))
+
+
 def test_padding_that_is_too_short_would_show(monkeypatch):
     monkeypatch.setattr(CopyRepeat, "padded", lambda self, levels: dataclasses.replace(self, padding=6))
     cut = trained(dataclasses.replace(TASK, n_steps=40, threshold=0.9))

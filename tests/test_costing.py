@@ -338,6 +338,44 @@ def test_a_dry_run_of_several_tasks_shows_all_of_them(tmp_path, monkeypatch, cap
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_makes_the_same_checks_as_the_run(monkeypatch, capsys):
+    words = ("--plastic", "--n-units", 3, "--n-steps", 3, "--rule")
+    with pytest.raises(SystemExit):
+        shown(monkeypatch, capsys, "models/target_reaching.py", *words, "dni:1,bptt,bp_lambda:0")
+    err = capsys.readouterr().err
+    assert "dni:1 and bp_lambda:0 are the same experiment, BP(0); with windows of one step" in err
+    assert "Type: --rule dni:1,bptt.\n" in err
+    words = (*words, "bptt,bp_lambda", "--sweep", "lambda_=0,1")
+    with pytest.raises(SystemExit):
+        shown(monkeypatch, capsys, "models/target_reaching.py", *words)
+    assert "a parameter of the grid does not change it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rules", "names"),
+    [("bptt,tbptt:2,bp_lambda", ["BPTT", "TBPTT(2)", "BP(1)"]), ("bp_lambda:0.5", ["BP(0.5)"])],
+)
+def test_lambda_varies_by_itself_only_where_every_rule_has_it(monkeypatch, capsys, rules, names):
+    words = ("--plastic", "--n-units", 3, "--n-steps", 3, "--rule", rules)
+    out = shown(monkeypatch, capsys, "models/target_reaching.py", *words)
+    assert [line.split("  ")[0] for line in out.splitlines()[1:-1]] == names
+
+
+def test_a_dry_run_shows_a_point_that_is_not_possible(monkeypatch, capsys):
+    words = ("--n-units", 3, "--sweep", "n_steps=0,3")
+    out = shown(monkeypatch, capsys, "models/target_reaching.py", *words)
+    assert "n_steps 0  ValueError: Parameters.n_steps = 0 is not possible." in " ".join(out.split("   "))
+    assert len(out.splitlines()) == 4
+
+
+def test_a_dry_run_fetches_nothing(tmp_path, monkeypatch, capsys):
+    words = ("--dataset", "mnist", "--download", "--data-dir", tmp_path)
+    with pytest.raises(SystemExit):
+        shown(monkeypatch, capsys, "models/sequential_digits.py", *words)
+    assert "Type: the same without --dry-run" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_table_holds_the_cost_of_the_point():
     part = part_of(nb.rtrl())
     report = dry_run.report([grid.Point({"rule": "RTRL"}, part.first)])

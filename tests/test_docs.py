@@ -41,6 +41,22 @@ def test_links_between_files_lead_somewhere(page):
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
+def test_the_recipe_for_slurm_makes_the_job_that_it_describes(tmp_path):
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    text = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
+    given = eval(f"dict({re.search(r'SLURMCluster[(](.*?)[)]', text, re.S)[1]})")
+    # The network and the folder of the recipe are not those of this machine.
+    given |= {"interface": None, "log_directory": str(tmp_path / "logs")}
+    with jobqueue.SLURMCluster(**given, scheduler_options={"dashboard_address": ":0"}) as cluster:
+        script = cluster.job_script()
+    for words in ("-p cpu", "-A my_project", "-n 1", "--cpus-per-task=8", "-t 04:00:00"):
+        assert f"#SBATCH {words}\n" in script
+    assert re.search(r"#SBATCH --mem=1[56]G", script)
+    assert "--nthreads 1" in script
+    assert "--nworkers" not in script
+    assert "--lifetime 230m --lifetime-stagger 5m" in script
+
+
 def test_equations_that_docstrings_cite_exist():
     numbers = set(re.findall(r"\\tag\{(\w+)\}", (ROOT / "docs/theory.md").read_text(encoding="utf-8")))
     cited = {

@@ -127,6 +127,12 @@ def test_the_cost_of_rules_is_measured_and_drawn_into_the_table(script, folder):
         "memory": "MB",
     }
     assert (cost.memory > 0).all()
+    words = ("--target", "label", "--rule", "tbptt:2,dni:3,bp_lambda:1", "--output", path)
+    status, _, err = script(COST, *QUICK, *words)
+    assert status == 0, err
+    assert xr.load_dataset(path).rule.values.tolist() == ["BPTT", "TBPTT(2)", "SG(3)", "BP(1)"]
+    status, _, err = script(COST, *QUICK, "--rule", "dni:0", "--output", path)
+    assert (status, "Type: " in err) == (2, True)
     status, _, err = script(COST, *QUICK, "--rule", "backprop", "--output", path)
     assert status == 2
     assert "Type: " in err

@@ -227,7 +227,8 @@ SENSELESS = {
     "an unknown parameter": ("--sweep", "lamda_=0,1"),
     "no values": ("--sweep", "lambda_"),
     "values that are no numbers": ("--sweep", "lambda_=a,b"),
-    "values out of range": ("--sweep", "lambda_=0.5,2"),
+    "values out of range": ("--sweep", "lambda_=2,3"),
+    "rules by --sweep": ("--sweep", "rule=bptt,bp_lambda"),
     "the same value twice": ("--sweep", "lambda_=0.5,0.5"),
     "a parameter that a rule has not": ("--rule", "bptt,bp_lambda", "--sweep", "lambda_=0,1"),
     "a path": ("--sweep", "output=a,b"),
@@ -246,6 +247,33 @@ def test_a_sweep_or_a_task_that_makes_no_sense_ends_with_status_2_and_the_way_ou
     assert "Traceback" not in err
     assert "error: " in err.lower()
     assert not path.exists()
+
+
+@pytest.mark.filterwarnings("ignore:1 points of the sweep failed:RuntimeWarning")
+def test_a_point_that_is_not_possible_is_kept_as_failed_and_does_not_stop_the_others(script, tmp_path):
+    path = tmp_path / "run"
+    status, out, _ = script(REACHING, *SMALL, "--rule", "bptt", "--plastic", "--sweep", "kappa=-1,1", "--output", path)
+    assert (status, out.count("loss")) == (0, 1)
+    run = nb.open_run(path)
+    failed, complete = sorted(nb.statuses(run), key=lambda point: point["at"]["kappa"])
+    assert (failed["status"], complete["status"]) == ("failed", "complete")
+    assert "0 <= kappa" in failed["error"]
+    assert np.isnan(run["training"]["loss"].sel(kappa=-1)).all()
+
+
+def test_rules_are_not_varied_by_sweep(script, tmp_path):
+    _, _, err = script(REACHING, *SMALL, "--output", tmp_path / "run", "--sweep", "rule=bptt,dni:2")
+    assert "Type: --rule bptt,dni:2.\n" in err
+
+
+def test_nothing_is_recorded_that_was_not_asked_for_and_adam_is_that_of_the_paper_on_request(script, tmp_path):
+    words = ("--rule", "bptt,bp_lambda", "--adam", "paper", "--output", tmp_path / "run", "--record")
+    assert script(MODEL, *TINY, *words, "gradient_alignment")[0] == 0
+    run = nb.open_run(tmp_path / "run")
+    assert "activity" not in run.children
+    assert set(run["gradients"].data_vars) == {"gradient_alignment"}
+    described = nb.statuses(run)[0]["run"]["optimizers"]
+    assert described["predictor"]["options"] == described["cortex"]["options"] == {"b1": 0.9, "b2": 0.98, "eps": 1e-9}
 
 
 def test_overwrite_replaces_the_run(script, tmp_path):
@@ -297,6 +325,11 @@ IMPOSSIBLE = {
     "unknown order": ("--order", "columns"),
     "negative rate": ("--learning-rate", -0.1),
     "windows of no step": ("--window", 0),
+    "two words for one rule": ("--rule", "tbptt,tbptt:1"),
+    "another constant of Adam": ("--adam", "best"),
+    "something unknown to record": ("--record", "rate"),
+    "something to record that there is not": ("--record", "granule_rates"),
+    "a download of CIFAR-10": ("--dataset", "cifar10", "--download"),
 }
 
 

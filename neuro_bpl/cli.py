@@ -96,8 +96,9 @@ def points(
     axes: dict[str, list] = {"rule": p.rule.split(",")} | dict(_axis(p, text) for text in p.sweep)
     grid = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     found = [_attempt(p, label, experiment) for label in grid]
-    if all(isinstance(made, ValueError) for made in found):
-        raise found[0]
+    errors = [made for made in found if isinstance(made, ValueError)]
+    if len(errors) == len(found):
+        raise errors[0]
     shown = _shown(axes["rule"], grid, found) if rule_names else {word: word for word in axes["rule"]}
     rule_words.check_differ(axes["rule"], shown)
     if len(shown) == 1 and len(axes) > 1:
@@ -154,8 +155,9 @@ def _attempt(p: Any, label: dict[str, Any], experiment: Callable[[Any], Experime
 
 
 def _point(label: dict[str, Any], made: Experiment | ValueError) -> Point:
-    failed = isinstance(made, ValueError)
-    return Point(label, None, f"{type(made).__name__}: {made}") if failed else Point(label, made)
+    if isinstance(made, ValueError):
+        return Point(label, None, f"{type(made).__name__}: {made}")
+    return Point(label, made)
 
 
 def _shown(words: Sequence[str], grid: Sequence[dict], found: Sequence[Experiment | ValueError]) -> dict[str, str]:

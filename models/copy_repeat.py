@@ -14,13 +14,13 @@ import xarray as xr
 import neuro_bpl as nb
 from neuro_bpl import cli, rule_words
 from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.optimizers import PUBLISHED_ADAM
 from neuro_bpl.parameters import check, field
 from neuro_bpl.recording import applicable
 from neuro_bpl.sweeping import carry_out
 
 RECORD = ("gradient_alignment",)
 PAPER = "Pemberton & Ponte Costa 2024"
+ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def experiment(p: Parameters) -> Experiment:
     """All that determines a run with one rule."""
     task = nb.tasks.CopyRepeat(p.n_bits, p.n_steps, p.threshold)
     rule = rule_words.rule_of(p.rule, lambda_=p.lambda_, discount=p.discount, kappa=p.kappa, window=p.window)
-    cortical = nb.Optimizer("adam", p.learning_rate, PUBLISHED_ADAM)
-    predictor = nb.Optimizer("adam", p.predictor_learning_rate, PUBLISHED_ADAM)
+    cortical = nb.Optimizer("adam", p.learning_rate, ADAM)
+    predictor = nb.Optimizer("adam", p.predictor_learning_rate, ADAM)
     return Experiment(
         circuit=nb.Circuit(
             nb.LSTMCortex(task.n_inputs, p.n_units),

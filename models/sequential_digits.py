@@ -14,12 +14,12 @@ import xarray as xr
 import neuro_bpl as nb
 from neuro_bpl import cli, rule_words
 from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.optimizers import PUBLISHED_ADAM
 from neuro_bpl.parameters import check, field, nearest, refusal
 from neuro_bpl.recording import QUANTITIES, applicable, check_names
 from neuro_bpl.sweeping import carry_out
 
 RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient", "td_error_size")
+ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def experiment(p: Parameters) -> Experiment:
     """All that determines a run with one rule."""
     names = ("dataset", "order", "noise", "n_probe", "pad", "permutation", "n_held_out", "download")
     task = images(**{name: getattr(p, name) for name in names}, data_dir=p.data_dir or None)
-    rule, constants = learning_rule(p), PUBLISHED_ADAM if p.adam == "paper" else {}
+    rule, constants = learning_rule(p), ADAM if p.adam == "paper" else {}
     cortical, predictor = (nb.Optimizer("adam", eta, constants) for eta in (p.learning_rate, p.predictor_learning_rate))
     arriving = nb.tasks.Stream(task, p.label_probability) if p.stream else task
     network, recorded = circuit(p, task), applicable(quantities(p), rule)

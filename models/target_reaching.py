@@ -16,13 +16,13 @@ import neuro_bpl as nb
 from neuro_bpl import cli, rule_words
 from neuro_bpl.experiment import Experiment, Schedule
 from neuro_bpl.grid import Point
-from neuro_bpl.optimizers import PUBLISHED_ADAM
 from neuro_bpl.parameters import check, field
 from neuro_bpl.recording import applicable
 from neuro_bpl.sweeping import carry_out
 
 RECORD = ("gradient_alignment", "td_error_size", "td_error", "predicted_gradient", "true_gradient", "rates")
 PAPER = "Pemberton & Ponte Costa 2024"
+ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
 
 def experiment(p: Parameters) -> Experiment:
     """All that determines a run with one rule."""
-    cortical = nb.Optimizer("adam", p.learning_rate, PUBLISHED_ADAM) if p.plastic else None
-    predictor = nb.Optimizer("adam", p.predictor_learning_rate, PUBLISHED_ADAM)
+    cortical = nb.Optimizer("adam", p.learning_rate, ADAM) if p.plastic else None
+    predictor = nb.Optimizer("adam", p.predictor_learning_rate, ADAM)
     network, seeds, rule = circuit(p), nb.Seeds.count(p.seeds), learning_rule(p)
     return Experiment(
         circuit=network,

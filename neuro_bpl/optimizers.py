@@ -17,7 +17,6 @@ from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.parameters import check, expect, field, is_placeholder, nearest, refusal
 
 NAMES = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "adamax", "nadam", "radam", "lion", "yogi")
-PUBLISHED_ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 
 
 @partial(

@@ -25,9 +25,9 @@ def random_rotation(n, random):
     return np.linalg.qr(random.normal(size=(n, n)))[0]
 
 
-def latent(operator, n_conditions=N_CONDITIONS, n_times=N_TIMES):
-    """Trajectories z_t = A z_{t−1} from starts that every rule shares: `(condition, time, state)`."""
-    states = [np.random.default_rng(7).normal(size=(n_conditions, len(operator)))]
+def latent(operator, n_conditions=N_CONDITIONS, n_times=N_TIMES, starts=None):
+    """Trajectories z_t = A z_{t−1} from starts that every rule shares, or others: `(condition, time, state)`."""
+    states = [np.random.default_rng(7).normal(size=(n_conditions, len(operator))) if starts is None else starts]
     for _ in range(n_times - 1):
         states.append(states[-1] @ operator.T)
     return np.stack(states, 1)
@@ -35,7 +35,11 @@ def latent(operator, n_conditions=N_CONDITIONS, n_times=N_TIMES):
 
 def rates(operator, n_units, random, **sizes):
     """A population of units that each weigh the state at random (Hz): `(condition, time, unit)`."""
-    z = latent(operator, **sizes)
+    return seen(latent(operator, **sizes), n_units, random)
+
+
+def seen(z, n_units, random):
+    """Rates of units that each weigh the states `z` at random (Hz)."""
     return 10 * np.exp(0.6 * np.tanh(0.6 * z @ random.normal(size=(z.shape[-1], n_units))))
 
 
@@ -59,8 +63,19 @@ def recording(operator, random, n_trials=16, n_units=20, gain=1.0):
     """Spike counts of units drawn from a larger population, through Poisson noise."""
     population = rates(operator, 3 * n_units, random)
     chosen = population[..., random.choice(3 * n_units, n_units, replace=False)]
-    conditions = np.repeat(np.arange(len(chosen)), n_trials)
-    return labelled(random.poisson(gain * DT * chosen[conditions]).astype(float), conditions)
+    return counted(gain * chosen, n_trials, random)
+
+
+def counted(hz, n_trials, random):
+    """Spike counts of trials at rates `(condition, time, unit)`."""
+    conditions = np.repeat(np.arange(len(hz)), n_trials)
+    return labelled(random.poisson(DT * hz[conditions]).astype(float), conditions)
+
+
+def unrelated_recording(random, n_trials=32, n_units=20):
+    """Spike counts of a third system: other turns, from starts of its own."""
+    z = latent(turning(*random.uniform(0.2, 1.2, 2)), starts=random.normal(size=(N_CONDITIONS, 4)))
+    return counted(seen(z, n_units, random), n_trials, random)
 
 
 def two_rules():

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
-from planted import FEW, N_CONDITIONS, N_TIMES, A, labelled, networks, recording, two_rules
+from planted import FEW, N_CONDITIONS, N_TIMES, A, B, labelled, networks, recording, two_rules, unrelated_recording
 from scipy import stats
 
 import neuro_bpl as nb
 from neuro_bpl.neural.similarity.comparison import compare
 from neuro_bpl.neural.similarity.rule_differences import difference, over_seeds
+from neuro_bpl.neural.similarity.scorecard import decided
 
 ALL_BUT_DYNAMICS = ("predictivity", "cca", "procrustes", "cka", "rsa")
 CHEAP = ("procrustes", "cka", "rsa")
@@ -75,6 +76,26 @@ def test_a_recording_of_neither_rule_is_attributed_to_neither(random):
     assert result["closest"].values.tolist() == ["", "", ""]
     assert not result["differs"].any()
     assert (result["mean"] > result["null_95"]).all()
+
+
+def test_a_recording_of_a_third_system_is_attributed_to_nobody():
+    random, named, highest = np.random.default_rng(100), [], []
+    for _ in range(12):
+        models = {"A": networks(A, 4, random, noise=0.01), "B": networks(B, 4, random, noise=0.01)}
+        result = compare(models, unrelated_recording(random), metrics=("procrustes", "cka"), **FEW)
+        named.extend(result["closest"].values.tolist())
+        highest.extend(result["differs"].values.ravel())
+    # One of two rules is nearer to anything at all, and reliably so: that alone would name it.
+    assert np.mean(highest) > 0.5
+    assert len(named) - named.count("") <= 2
+
+
+def test_what_exceeds_the_null_must_exceed_the_baseline_too_and_differ(found):
+    """Each condition alone takes the name away."""
+    one = found.sel(metric=["cka"]).drop_vars(["p_holm", "differs", "closest"])
+    assert decided(one, 0.05)["closest"].item() == "A"
+    for name, value in {"p_null": 0.06, "baseline": 1.0, "p": 0.2}.items():
+        assert decided(one.assign({name: one[name] * 0 + value}), 0.05)["closest"].item() == "", name
 
 
 def test_rules_that_are_the_same_differ_as_rarely_as_the_level_says():

@@ -76,8 +76,8 @@ def compare(
         With dims metric, rule, seed and pair (and snapshot): `score`, `normalised` (score over ceiling), `mean`, `low`,
         `high`, `mean_normalised`, `se_units`, `null_mean`, `null_95`, `p_null`, `baseline`, `ceiling`, `reliability`,
         `used`, `n_left_out`, `performance`; for pairs of rules `difference` with interval and standard errors, `p`,
-        `p_holm`, `differs`; and `closest`, the rule that scores higher than each other one and differs from it, if
-        there is one.
+        `p_holm`, `differs`; and `closest`, the rule that scores higher than each other one, differs from it, and
+        exceeds the null (`p_null` at most `level`) and the baseline, if there is one.
         What was left out of the recording is in the attributes `left_out …` (times: at the snapshot that lacks most).
 
     Raises

@@ -79,19 +79,25 @@ def _padded(found: Mapping[str, Any], rules: list[str], key: str, n_seeds: int) 
 
 
 def decided(result: xr.Dataset, level: float) -> xr.Dataset:
-    """P-values adjusted for all tests of this result, and the rule that differs from every other one."""
+    """P-values adjusted for all tests of this result, and the rule that differs from every other one.
+
+    A rule that scores higher than the others may still be far from the recording, which may be of neither. So it is
+    `closest` only if it also exceeds the null (`p_null` at most `level`) and the baseline. That is asked on top of the
+    tests of differences, so that it needs no correction of its own.
+    """
     adjusted = holm(result["p"].values.reshape(-1)).reshape(result["p"].shape)
     texts = {
         "p_holm": "p-value adjusted for all pairs, measures and snapshots (Holm)",
         "differs": "whether the rules differ",
-        "closest": "rule that scores higher than each other one and differs from it",
+        "closest": "rule above null and baseline that scores higher than each other one and differs from it",
     }
     p_holm = result["p"].copy(data=adjusted)
     differs = p_holm < level
     closest = xr.full_like(result["mean"].isel(rule=0, drop=True), "", dtype=object)
+    resembles = (result["p_null"] <= level) & (result["mean"] > result["baseline"])
     rules = result["rule"].values.tolist()
     for rule in rules:
-        wins = xr.ones_like(closest, dtype=bool)
+        wins = resembles.sel(rule=rule, drop=True)
         for a, b in combinations(rules, 2):
             gap, sure = (values.sel(pair=f"{a} − {b}", drop=True) for values in (result["difference"], differs))
             if rule in (a, b):

@@ -70,6 +70,20 @@ def test_operators_know_no_order_of_conditions_so_there_is_no_such_null(planted)
     assert result["ceiling"] == result["reliability"]
 
 
+def test_dynamics_give_no_verdict_on_rules(planted):
+    models, recorded = planted
+    two = {rule: one.isel(seed=[0, 1]) for rule, one in models.items()}
+    few = {"n_splits": 1, "n_permutations": 19, "n_bootstrap": 2}
+    both, alone = (compare(two, recorded, metrics=names, **few) for names in (("dsa", "cka"), ("cka",)))
+    one = both.sel(metric="dsa")
+    assert np.isfinite(one["difference"]).all()
+    assert np.isnan(one["p"]).all()
+    assert not one["differs"].any()
+    assert one["closest"].item() == ""
+    # Nor does it count as a test.
+    assert both["p_holm"].sel(metric="cka").item() == alone["p_holm"].sel(metric="cka").item()
+
+
 def test_a_recording_of_neither_rule_is_attributed_to_neither(random):
     models = {"A": networks(A, 4, random, noise=0.01), "also A": networks(A, 4, random, noise=0.01)}
     result = compare(models, recording(A, random), metrics=CHEAP, **FEW)

@@ -70,6 +70,20 @@ def test_times_at_which_trials_have_ended_are_left_out():
     assert whole.attrs["left_out times"] == 2
 
 
+def test_dynamics_are_not_fitted_across_a_gap(planted):
+    models, recorded = planted
+    gap = recorded.copy()
+    gap.values[:, 5] = np.nan
+    uneven = recorded.isel(time=[0, 1, 2, 3, 5, 6, 7, 8])
+    few = {"n_splits": 1, "n_permutations": 1, "n_bootstrap": 2}
+    for one in (gap, uneven):
+        with pytest.raises(ValueError, match=r"times compared = 'steps of 0.05 to 0.1 s'[^$]*without dsa"):
+            compare({"A": models["A"]}, one, metrics=("cka", "dsa"), **few)
+        assert compare({"A": models["A"]}, one, metrics=("cka",), **few)["n_times"] in (8, 11)
+    from_five = gap.isel(time=slice(6, None))
+    assert compare({"A": models["A"]}, from_five, metrics=("dsa",), **few)["n_times"] == 6
+
+
 def test_networks_are_matched_by_performance(planted):
     models, recorded = planted
     performance = {"A": [0.9, 0.8, 0.5, 0.82], "B": [0.8, 0.81, 0.79]}

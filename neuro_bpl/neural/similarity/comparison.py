@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from neuro_bpl.neural.responses import rates_of
 from neuro_bpl.neural.similarity.averaging import Recorded, model_averages, recorded_averages
 from neuro_bpl.neural.similarity.contest import Contest, Resampling
-from neuro_bpl.neural.similarity.measures import MEASURES, Measure, measure
+from neuro_bpl.neural.similarity.measures import DEFAULTS, Measure, measure
 from neuro_bpl.neural.similarity.scorecard import decided, labelled
 from neuro_bpl.parameters import refusal
 
@@ -26,11 +26,11 @@ def compare(
     recording: xr.DataArray,
     *,
     condition: str = "condition",
-    metrics: Sequence[str | Measure] = tuple(MEASURES),
+    metrics: Sequence[str | Measure] = DEFAULTS,
     normalise: str = "noise",
     n_splits: int = 10,
-    n_permutations: int = 200,
-    n_bootstrap: int = 200,
+    n_permutations: int = 100,
+    n_bootstrap: int = 100,
     level: float = 0.05,
     performance: Mapping[str, Any] | None = None,
     recorded_performance: float | None = None,
@@ -54,7 +54,8 @@ def compare(
         Coordinate of `trial` of both; they must have the same conditions.
     metrics : sequence
         Names among `predictivity, cca, procrustes, cka, rsa, dsa`, or measures with other settings
-        (`measure("cca", n_components=3)`). Settle which, and their settings, before looking.
+        (`measure("cca", n_components=3)`). Settle which, and their settings, before looking. `dsa` is given without
+        p-values and names no rule.
     normalise : "noise" or "none"
         Whether recorded units are divided by the SD of their single trials.
     n_splits, n_permutations, n_bootstrap : int
@@ -100,6 +101,7 @@ def compare(
         place = None if snapshot is None else snapshots.index(snapshot)
         performances = _performances(performance, at, place)
         contest = _contest(at, recorded, condition, _within(performances, matched), resampling)
+        _check_times(contest.recorded.times, chosen)
         n_times.append(contest.recorded.left_out["times"])
         found.append(labelled(contest, chosen, performances))
     result = found[0] if snapshots == [None] else xr.concat(found, "snapshot").assign_coords(snapshot=snapshots)
@@ -131,6 +133,14 @@ def _check_conditions(recorded: Recorded, chosen: list[Measure]) -> None:
     if short:
         got, allowed = f"{len(recorded.conditions)} conditions", f"at least {short[0].n_conditions} for {short[0].name}"
         raise refusal("recording", got, allowed, "it correlates their distances", "metrics without it")
+
+
+def _check_times(times: Float[np.ndarray, " time"], chosen: list[Measure]) -> None:
+    steps, asking = np.diff(times), [one.name for one in chosen if one.even_times]
+    if asking and len(steps) and np.ptp(steps) > 1e-6 * steps.mean():
+        got = f"steps of {steps.min():g} to {steps.max():g} s"
+        fix = f"recording.sel(time=slice(…, …)) without gaps, or metrics without {asking[0]}"
+        raise refusal("times compared", got, "even steps", f"{asking[0]} fits one step from each bin to the next", fix)
 
 
 def _snapshots(responses: Mapping[str, xr.DataArray]) -> list:

@@ -22,8 +22,8 @@ class Resampling:
     """How often trials, conditions and units are drawn anew."""
 
     n_splits: int = field(10, "splits of the recording's trials into parts", low=1)
-    n_permutations: int = field(200, "orders of the conditions in the null", low=1)
-    n_bootstrap: int = field(200, "bootstrap samples of the recorded units", low=2)
+    n_permutations: int = field(100, "orders of the conditions in the null", low=1)
+    n_bootstrap: int = field(100, "bootstrap samples of the recorded units", low=2)
     level: float = field(0.05, "adjusted p-value below which rules differ", above=0, high=1)
     seed: int = field(0, "seed of all that is drawn", low=0)
 
@@ -92,9 +92,15 @@ def evaluated(one: Measure, contest: Contest) -> dict[str, Any]:
         "baseline": baseline,
         "rules": {rule: _of_rule(scores[rule], null[rule], drawn[rule], ceiling) for rule in rules},
         "pairs": [
-            difference(scores[a], scores[b], drawn[a] - drawn[b], recorded.n_units) for a, b in combinations(rules, 2)
+            _of_pair(one, scores[a], scores[b], drawn[a] - drawn[b], recorded.n_units)
+            for a, b in combinations(rules, 2)
         ],
     }
+
+
+def _of_pair(one: Measure, first: Any, second: Any, drawn: Any, n_units: int) -> dict[str, float]:
+    told = difference(first, second, drawn, n_units)
+    return told if one.tells_rules else {**told, "p": np.nan}
 
 
 def _of_rule(scores: Any, null: Any, drawn: Any, ceiling: float) -> dict[str, Any]:

@@ -138,7 +138,12 @@ def dynamical_similarity(x: Trajectories, y: Trajectories, *, n_delays: int = 4,
     Parameters
     ----------
     x, y : arrays `(condition, time, unit)`
-        Trajectories at the same interval between bins; conditions, times and units may differ.
+        Trajectories in bins without gaps, at the same interval; conditions, times and units may differ.
+
+    Notes
+    -----
+    Noise lowers the eigenvalues of an operator. Populations that are not equally noisy differ for that alone, and a
+    noisy one may be more similar to other dynamics than to its own.
     n_delays, rank : int
         As in `linear_operator`.
     """

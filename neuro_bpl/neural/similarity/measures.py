@@ -61,6 +61,11 @@ class Measure:
         `Target → (shared, whole)`: the power of the signal, from independent halves, and of what is scored, so that
         the ceiling is √(shared / whole). For measures of products of averages, of whose noise more than half is gone
         with twice the trials.
+    tells_rules : bool
+        Whether a higher score speaks for a rule. If noise lowers the score of the true rule more than that of others,
+        differences are given, but without a p-value, and no rule is named closest.
+    even_times : bool
+        Whether times must be evenly spaced.
     """
 
     name: str
@@ -72,6 +77,8 @@ class Measure:
     reads_conditions: bool = True
     n_conditions: int = 2
     power: Callable[[Target], tuple[float, float]] | None = None
+    tells_rules: bool = True
+    even_times: bool = False
 
     def ceiling(self, reliability: float, targets: Sequence[Target]) -> float:
         """What a model scores that is equal to the recording but for its noise; NaN where noise is all there is."""
@@ -159,7 +166,11 @@ def representational(method: str = "pearson") -> Measure:
 
 
 def dynamical(n_delays: int = 4, rank: int = 6) -> Measure:
-    """Similarity of linear operators fitted to delay-embedded trajectories, up to an orthogonal change of basis."""
+    """Similarity of linear operators fitted to delay-embedded trajectories, up to an orthogonal change of basis.
+
+    It does not tell rules apart: noise changes the operator of a recording and not that of a model, so that a model
+    with other dynamics may come to lie closer than the true one.
+    """
 
     def operator(x: Averages) -> Float[np.ndarray, "state state"]:
         return linear_operator(x, n_delays=n_delays, rank=rank)
@@ -172,7 +183,16 @@ def dynamical(n_delays: int = 4, rank: int = 6) -> Measure:
         first, second = target.halves()
         return operator_similarity(operator(first), operator(second))
 
-    return Measure("dsa", score, reliability, of_split=True, attenuates=False, reads_conditions=False)
+    return Measure(
+        "dsa",
+        score,
+        reliability,
+        of_split=True,
+        attenuates=False,
+        reads_conditions=False,
+        tells_rules=False,
+        even_times=True,
+    )
 
 
 MEASURES: dict[str, Callable[..., Measure]] = {
@@ -183,6 +203,7 @@ MEASURES: dict[str, Callable[..., Measure]] = {
     "rsa": representational,
     "dsa": dynamical,
 }
+DEFAULTS = ("predictivity", "procrustes", "cka", "rsa")
 
 
 def measure(name: str, **options: Any) -> Measure:

@@ -56,6 +56,11 @@ def test_the_result_is_labelled_and_its_numbers_agree(found):
         assert [*over_seeds(told["score"].values)] == pytest.approx(
             [float(told[key]) for key in ("mean", "low", "high")]
         )
+    # The ceiling is uncertain, too, so its interval is wider than that over networks alone.
+    low, mean, high = (found[name] for name in ("normalised_low", "mean_normalised", "normalised_high"))
+    assert ((low < mean) & (mean < high)).all()
+    assert (high - low > (found["high"] - found["low"]) / found["ceiling"]).all()
+    xr.testing.assert_allclose(mean, found["normalised"].mean("seed"))
     assert (found["p_holm"] >= found["p"]).all()
     r = found["reliability"].sel(metric="procrustes").item()
     assert found["ceiling"].sel(metric="procrustes").item() == pytest.approx(np.sqrt(2 * r / (1 + r)))

@@ -135,11 +135,48 @@ def test_early_and_late_networks_are_compared_over_learning(planted, random):
         compare({"A": model, "B": stages[0]}, recorded, metrics=("cka",), **FEW)
 
 
-def stored_run(values, **coords):
-    """What `nb.train` gives back, with rates alone."""
+def test_early_and_late_networks_are_compared_with_early_and_late_sessions(random):
+    """B before and A after, in the models' learning as in the animal's; one correction for all that is tested."""
+    stages = [networks(B, 3, random, noise=0.01), networks(A, 3, random, noise=0.01)]
+    learner = xr.concat(stages, "snapshot").assign_coords(snapshot=[0, 100])
+    stuck = xr.concat([stages[0], networks(B, 3, random, noise=0.01)], "snapshot").assign_coords(snapshot=[0, 100])
+    sessions = {"early": recording(B, random, n_trials=24, n_units=18), "late": recording(A, random, n_trials=24)}
+    told = {"recorded_performance": {"early": 0.5, "late": 0.9}}
+    models = {"learner": learner, "stuck": stuck}
+    result = compare(models, sessions, metrics=("procrustes", "cka"), **told, **FEW)
+    assert dict(result.sizes) == {"session": 2, "snapshot": 2, "metric": 2, "rule": 2, "seed": 3, "pair": 1}
+    mean = result["mean"].sel(rule="learner")
+    for metric in ("procrustes", "cka"):
+        for session, own, other in (("early", 0, 100), ("late", 100, 0)):
+            one = mean.sel(metric=metric, session=session)
+            assert one.sel(snapshot=own) > one.sel(snapshot=other) + 0.1
+        assert result["closest"].sel(session="late", snapshot=100, metric=metric).item() == "learner"
+    assert (result["closest"].sel(snapshot=0) == "").all()
+    smallest = result["p"].values.argmin()
+    assert result["p_holm"].values.flat[smallest] == pytest.approx(8 * result["p"].values.flat[smallest])
+    assert (result.attrs["early: n_units"], result.attrs["late: n_units"]) == (18, 20)
+    text = table(result)
+    assert "| late | 100 | cka | learner | 3 |" in text
+    assert "early: Performance recorded: 0.50." in text
+    assert "summed over sessions and snapshots" in text
+    alone = compare(models, sessions["late"], metrics=("procrustes", "cka"), **FEW)
+    xr.testing.assert_allclose(result["mean"].sel(session="late", drop=True), alone["mean"])
+
+
+def test_sessions_that_make_no_sense_are_refused(planted):
+    models, recorded = planted
+    with pytest.raises(ValueError, match="one session or more"):
+        compare(models, {}, **FEW)
+    with pytest.raises(ValueError, match="a number for every session"):
+        compare(models, {"early": recorded}, recorded_performance={"late": 0.8}, **FEW)
+
+
+def stored_run(values, lead=(), dt=DT, **coords):
+    """What `nb.train` or `nb.sweep` gives back, with rates alone."""
     steps = xr.DataArray(np.arange(1, N_TIMES + 1), dims="time", attrs={"units": "step"})
-    rates_now = xr.DataArray(values, {"time": steps, **coords}, ("seed", "snapshot", "trial", "time", "unit"))
-    groups = {"activity": xr.Dataset({"rates": rates_now}), "parameters": xr.Dataset({"circuit.cortex.dt": DT})}
+    dims = (*lead, "seed", "snapshot", "trial", "time", "unit")
+    rates_now = xr.DataArray(values, {"time": steps, **coords}, dims)
+    groups = {"activity": xr.Dataset({"rates": rates_now}), "parameters": xr.Dataset({"circuit.cortex.dt": dt})}
     return xr.DataTree.from_dict(groups)
 
 
@@ -156,6 +193,36 @@ def test_a_run_is_compared_at_its_last_snapshot(planted):
         compare({"A": unlabelled}, recorded, **FEW)
     with pytest.raises(ValueError, match=r'record=\["rates"\]'):
         compare({"A": xr.DataTree()}, recorded, **FEW)
+
+
+def test_a_run_is_compared_at_all_its_snapshots(planted):
+    models, recorded = planted
+    recorded = recorded.assign_coords(time=DT * np.arange(1, N_TIMES + 1))
+    values = np.stack([models["B"].values, models["A"].values[:3]], 1)
+    run = stored_run(values, condition=("trial", np.arange(N_CONDITIONS)), snapshot=[0, 50])
+    every, last = (compare({"A": run}, recorded, metrics=("cka",), snapshots=of, **FEW) for of in ("all", "last"))
+    assert every["snapshot"].values.tolist() == [0, 50]
+    assert every["mean"].sel(snapshot=50).item() == last["mean"].item() > every["mean"].sel(snapshot=0).item() + 0.1
+    with pytest.raises(ValueError, match='snapshots="all"'):
+        compare({"A": run}, recorded, snapshots="first", **FEW)
+
+
+def test_every_point_of_a_sweep_is_compared_under_its_name(planted):
+    models, recorded = planted
+    recorded = recorded.assign_coords(time=DT * np.arange(1, N_TIMES + 1))
+    of_rules = np.stack([models["A"].values[:3], models["B"].values])[:, :, None]
+    labels = {"condition": ("trial", np.arange(N_CONDITIONS))}
+    by_rule = stored_run(of_rules, ("rule",), rule=["A", "B"], **labels)
+    steps = xr.DataArray([DT, DT], {"tau": [0.1, 0.2]}, ("tau",))
+    by_tau = stored_run(of_rules, ("tau",), steps, tau=[0.1, 0.2], **labels)
+    one = compare(by_rule, recorded, metrics=("cka",), **FEW)
+    assert one["rule"].values.tolist() == ["A", "B"]
+    assert one["closest"].item() == "A"
+    both = compare({"small": by_rule, "large": by_tau}, recorded, metrics=("cka",), **FEW)
+    assert both["rule"].values.tolist() == ["small, A", "small, B", "large, tau=0.1", "large, tau=0.2"]
+    assert both["mean"].values.ravel().tolist() == 2 * one["mean"].values.ravel().tolist()
+    with pytest.raises(ValueError, match="each name once"):
+        compare({"small": by_rule, "small, A": models["A"]}, recorded, metrics=("cka",), **FEW)
 
 
 @given(st.integers(0, 1000), st.permutations(range(N_CONDITIONS)))

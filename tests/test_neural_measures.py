@@ -6,16 +6,20 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import DT, N_CONDITIONS, A, labelled, latent, random_rotation, rates, turning
-from scipy import stats
+from scipy import spatial, stats
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
+from neuro_bpl.neural.responses import rows
 from neuro_bpl.neural.similarity import dynamics
 from neuro_bpl.neural.similarity import representational_similarity as rsa
 from neuro_bpl.neural.similarity.averaging import Target, recorded_averages
 from neuro_bpl.neural.similarity.canonical_correlation import canonical_correlations
 from neuro_bpl.neural.similarity.kernel_alignment import cka
+from neuro_bpl.neural.similarity.linear_prediction import predicted
 from neuro_bpl.neural.similarity.measures import MEASURES, measure
 from neuro_bpl.neural.similarity.procrustes import procrustes_distance, procrustes_similarity
-from neuro_bpl.neural.similarity.resampling import ceiling
+from neuro_bpl.neural.similarity.resampling import ceiling, folds
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -142,6 +146,15 @@ def test_shapes_are_compared_whatever_rotation_shift_and_scale(seed, n_units, sc
     assert procrustes_distance(x, y) > 0.1
     mixed = x @ random.normal(size=(n_units, n_units))
     assert canonical_correlations(mixed, y) == pytest.approx(canonical_correlations(x, y), abs=1e-6)
+
+
+def test_procrustes_and_prediction_are_those_of_other_libraries(random):
+    x, y = random.normal(size=(2, 25, 6))
+    assert 1 - procrustes_similarity(x, y) ** 2 == pytest.approx(spatial.procrustes(x, y)[2])
+    x, y = x.reshape(5, 5, 6), y.reshape(5, 5, 6)
+    theirs = cross_val_predict(LinearRegression(), rows(x), rows(y), cv=PredefinedSplit(np.repeat(np.arange(5), 5)))
+    mine = predicted(x, y, folds(5, 5), n_components=6)
+    assert rows(mine) == pytest.approx(theirs)
 
 
 def test_populations_with_other_samples_are_refused(random):

@@ -150,8 +150,8 @@ def centred(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "sample un
     return x - x.mean(0)
 
 
-def rates_of(name: str, model: Any, condition: str) -> xr.DataArray:
-    """Responses of a model: as they are, or the `rates` of a run at its last snapshot, with time in s.
+def rates_of(name: str, model: Any, condition: str, snapshots: str = "last") -> xr.DataArray:
+    """Responses of a model: as they are, or the `rates` of a run at its last snapshot or at all, with time in s.
 
     Parameters
     ----------
@@ -162,26 +162,26 @@ def rates_of(name: str, model: Any, condition: str) -> xr.DataArray:
         trials have been given the coordinate `condition`.
     condition : str
         Coordinate of `trial`.
+    snapshots : "last" or "all"
+        Of a run.
 
     Raises
     ------
     ValueError
         If the run lacks one of these, or is a sweep.
     """
+    if snapshots not in ("last", "all"):
+        raise refusal("snapshots", snapshots, '"last" or "all"', "a run has several", 'snapshots="all"')
     if not isinstance(model, xr.DataTree):
         return checked(name, model, condition)
     why = "the rates of a run are compared by condition, in seconds"
     if "activity" not in model or "rates" not in model["activity"]:
         raise refusal(name, "a run without rates", "activity/rates", why, 'nb.train(..., record=["rates"])')
     rates = model["activity"].to_dataset()["rates"]
-    others = [str(dim) for dim in rates.dims if dim not in (*DIMS, *LEADING)]
-    if others:
-        fix = f'{{label: run["activity"]["rates"].sel({others[0]}=label)}}'
-        raise refusal(name, f"a sweep over {', '.join(others)}", "one rule with its seeds", "rules have names", fix)
     if condition not in rates.coords:
         fix = f'run["activity"] = run["activity"].to_dataset().assign_coords({condition}=("trial", labels))'
         raise refusal(name, f"a run whose trials have no {condition}", f"a coordinate {condition}", why, fix)
-    rates = rates.isel(snapshot=-1, drop=True) if "snapshot" in rates.dims else rates
+    rates = rates.isel(snapshot=-1, drop=True) if "snapshot" in rates.dims and snapshots == "last" else rates
     if rates["time"].attrs.get("units") == "step":
         rates = rates.assign_coords(time=rates["time"].values * _duration_of_a_step(name, model))
     return checked(name, rates, condition)

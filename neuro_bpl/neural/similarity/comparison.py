@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from neuro_bpl.neural.responses import rates_of
 from neuro_bpl.neural.similarity.averaging import Recorded, model_averages, recorded_averages
 from neuro_bpl.neural.similarity.contest import Contest, Resampling
+from neuro_bpl.neural.similarity.entrants import entrants
 from neuro_bpl.neural.similarity.measures import DEFAULTS, Measure, measure
 from neuro_bpl.neural.similarity.scorecard import decided, labelled
+from neuro_bpl.neural.similarity.stages import Stage, stages_of
 from neuro_bpl.parameters import refusal
 
 UNCERTAINTY = (
@@ -22,18 +23,19 @@ UNCERTAINTY = (
 
 
 def compare(
-    models: Mapping[str, xr.DataArray | xr.DataTree],
-    recording: xr.DataArray,
+    models: Mapping[str, xr.DataArray | xr.DataTree] | xr.DataTree,
+    recording: xr.DataArray | Mapping[str, xr.DataArray],
     *,
     condition: str = "condition",
     metrics: Sequence[str | Measure] = DEFAULTS,
     normalise: str = "noise",
+    snapshots: str = "last",
     n_splits: int = 10,
     n_permutations: int = 100,
     n_bootstrap: int = 100,
     level: float = 0.05,
     performance: Mapping[str, Any] | None = None,
-    recorded_performance: float | None = None,
+    recorded_performance: float | Mapping[str, float] | None = None,
     matched: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -45,11 +47,12 @@ def compare(
 
     Parameters
     ----------
-    models : mapping
+    models : mapping or DataTree
         For each rule its responses `(seed, trial, time, unit)`, or `(snapshot, seed, trial, time, unit)` over
-        learning; or a run that recorded `rates` on trials labelled by `condition`. Times in s.
-    recording : DataArray `(trial, time, unit)`
-        NaN where a unit was not recorded.
+        learning; or a run that recorded `rates` on trials labelled by `condition`. Times in s. Every point of a sweep
+        has its own label on `rule`, such as "BPTT" of a run alone, or "small, BPTT" of one called "small".
+    recording : DataArray `(trial, time, unit)`, or mapping
+        NaN where a unit was not recorded. By session, such as early and late: each is compared with all models.
     condition : str
         Coordinate of `trial` of both; they must have the same conditions.
     metrics : sequence
@@ -58,14 +61,17 @@ def compare(
         p-values and names no rule.
     normalise : "noise" or "none"
         Whether recorded units are divided by the SD of their single trials.
+    snapshots : "last" or "all"
+        Of runs. Responses are compared at each snapshot that they have.
     n_splits, n_permutations, n_bootstrap : int
         Splits of trials, shuffled orders of conditions, bootstrap samples of units.
     level : float
-        Rules differ where the p-value, adjusted by Holm's method over all pairs, measures and snapshots, is below.
+        Rules differ where the p-value, adjusted by Holm's method over all pairs, measures, snapshots and sessions, is
+        below.
     performance : mapping, optional
         For each rule the task performance of its networks, `(seed,)` or `(snapshot, seed)`.
-    recorded_performance : float, optional
-        That of the animal.
+    recorded_performance : float or mapping, optional
+        That of the animal; by session, where recordings are.
     matched : (float, float), optional
         Networks that perform outside of this interval are left out.
     seed : int
@@ -74,12 +80,14 @@ def compare(
     Returns
     -------
     Dataset
-        With dims metric, rule, seed and pair (and snapshot): `score`, `normalised` (score over ceiling), `mean`, `low`,
-        `high`, `mean_normalised`, `se_units`, `null_mean`, `null_95`, `p_null`, `baseline`, `ceiling`, `reliability`,
+        With dims metric, rule, seed and pair (and session and snapshot): `score`, `normalised` (score over ceiling),
+        `mean`, `low`, `high`, `mean_normalised` with `normalised_low` and `normalised_high`, `se_units`, `null_mean`,
+        `null_95`, `p_null`, `baseline`, `ceiling`, `reliability`,
         `used`, `n_left_out`, `performance`; for pairs of rules `difference` with interval and standard errors, `p`,
         `p_holm`, `differs`; and `closest`, the rule that scores higher than each other one, differs from it, and
         exceeds the null (`p_null` at most `level`) and the baseline, if there is one.
-        What was left out of the recording is in the attributes `left_out …` (times: at the snapshot that lacks most).
+        What was left out of the recording is in the attributes `left_out …` (times: at the snapshot that lacks most),
+        which begin with the session's name where there are several.
 
     Raises
     ------
@@ -88,35 +96,65 @@ def compare(
     """
     resampling = Resampling(n_splits, n_permutations, n_bootstrap, level, seed)
     chosen = [one if isinstance(one, Measure) else measure(one) for one in metrics]
-    _check_request(models, chosen, performance, matched)
-    n_parts = max(one.n_parts for one in chosen)
-    recorded = recorded_averages(
-        recording, condition, n_splits=n_splits, n_parts=n_parts, normalise=normalise, seed=seed
-    )
-    _check_conditions(recorded, chosen)
-    responses = {str(rule): rates_of(str(rule), model, condition) for rule, model in models.items()}
-    found, n_times = [], []
-    for snapshot in (snapshots := _snapshots(responses)):
-        at = {rule: values if snapshot is None else values.sel(snapshot=snapshot) for rule, values in responses.items()}
-        place = None if snapshot is None else snapshots.index(snapshot)
-        performances = _performances(performance, at, place)
-        contest = _contest(at, recorded, condition, _within(performances, matched), resampling)
-        _check_times(contest.recorded.times, chosen)
-        n_times.append(contest.recorded.left_out["times"])
-        found.append(labelled(contest, chosen, performances))
-    result = found[0] if snapshots == [None] else xr.concat(found, "snapshot").assign_coords(snapshot=snapshots)
-    result = decided(result, level)
-    about = {"n_conditions": len(recorded.conditions), "n_units": recorded.n_units, "level": level}
-    left_out = {f"left_out {name}": number for name, number in {**recorded.left_out, "times": max(n_times)}.items()}
-    told = {} if recorded_performance is None else {"recorded_performance": float(recorded_performance)}
+    responses = entrants(models, condition, snapshots)
+    _check_request(responses, chosen, performance, matched)
+    stages = stages_of(responses, performance, matched)
+    sessions = _sessions(recording, recorded_performance)
+    found, about = [], {}
+    for name, (one, told) in sessions.items():
+        recorded = _recorded(one, condition, chosen, resampling, normalise)
+        contests = [_contest(stage, recorded, condition, chosen, resampling) for stage in stages.values()]
+        tables = [
+            labelled(own, chosen, stage.performances) for own, stage in zip(contests, stages.values(), strict=True)
+        ]
+        found.append(_joined(tables, "snapshot", list(stages)))
+        about |= {key if name is None else f"{name}: {key}": value for key, value in _about(contests, told).items()}
+    result = decided(_joined(found, "session", list(sessions)), level)
     limits = {} if matched is None else {"matched": list(matched)}
-    return result.assign_attrs(uncertainty=UNCERTAINTY, condition=condition, **about, **left_out, **told, **limits)
+    return result.assign_attrs(uncertainty=UNCERTAINTY, condition=condition, level=level, **about, **limits)
 
 
-def _check_request(models: Any, chosen: list[Measure], performance: Any, matched: Any) -> None:
-    if not isinstance(models, Mapping) or not models:
-        fix = 'compare({"BP(1)": responses}, recording)'
-        raise refusal("models", models, "responses by the name of their rule", "rules are compared", fix)
+def _sessions(
+    recording: xr.DataArray | Mapping[str, xr.DataArray], performance: float | Mapping[str, float] | None
+) -> dict[str | None, tuple[xr.DataArray, float | None]]:
+    """Recordings by session, each with the animal's performance; a single one is called None."""
+    if not isinstance(recording, Mapping):
+        return {None: (recording, performance if not isinstance(performance, Mapping) else float("nan"))}
+    if not recording:
+        raise refusal("recording", {}, "one session or more", "models are compared with it", '{"early": recording}')
+    numbers = performance if isinstance(performance, Mapping) else dict.fromkeys(recording, performance)
+    if set(numbers) != set(recording):
+        fix = f"numbers for {', '.join(map(str, recording))}"
+        raise refusal("recorded_performance", list(numbers), "a number for every session", "each has its own", fix)
+    return {str(name): (one, numbers[name]) for name, one in recording.items()}
+
+
+def _joined(tables: list[xr.Dataset], dim: str, labels: list) -> xr.Dataset:
+    """Tables along a dim; one that has no label is left as it is."""
+    return tables[0] if labels == [None] else xr.concat(tables, dim).assign_coords({dim: labels})
+
+
+def _recorded(
+    recording: xr.DataArray, condition: str, chosen: list[Measure], how: Resampling, normalise: str
+) -> Recorded:
+    n_parts = max(one.n_parts for one in chosen)
+    found = recorded_averages(
+        recording, condition, n_splits=how.n_splits, n_parts=n_parts, normalise=normalise, seed=how.seed
+    )
+    _check_conditions(found, chosen)
+    return found
+
+
+def _about(contests: list[Contest], performance: float | None) -> dict[str, Any]:
+    """What was recorded in a session, and what of it was left out."""
+    recorded = [contest.recorded for contest in contests]
+    left_out = {**recorded[0].left_out, "times": max(one.left_out["times"] for one in recorded)}
+    about = {"n_conditions": len(recorded[0].conditions), "n_units": recorded[0].n_units}
+    told = {} if performance is None else {"recorded_performance": float(performance)}
+    return {**about, **{f"left_out {name}": number for name, number in left_out.items()}, **told}
+
+
+def _check_request(models: Mapping[str, Any], chosen: list[Measure], performance: Any, matched: Any) -> None:
     names = [one.name for one in chosen]
     if not names or len(set(names)) < len(names):
         raise refusal("metrics", names, "measures, each once", "results are labelled by them", 'metrics=("cka",)')
@@ -143,58 +181,22 @@ def _check_times(times: Float[np.ndarray, " time"], chosen: list[Measure]) -> No
         raise refusal("times compared", got, "even steps", f"{asking[0]} fits one step from each bin to the next", fix)
 
 
-def _snapshots(responses: Mapping[str, xr.DataArray]) -> list:
-    labels = {tuple(v["snapshot"].values.tolist()) if "snapshot" in v.dims else None for v in responses.values()}
-    if len(labels) > 1:
-        fix = "responses.sel(snapshot=[...]) of every rule"
-        raise refusal("snapshot", list(labels), "the same of every rule", "rules are compared at each", fix)
-    only = labels.pop()
-    return [None] if only is None else list(only)
-
-
-def _performances(
-    performance: Mapping[str, Any] | None, responses: Mapping[str, xr.DataArray], place: int | None
-) -> dict[str, Float[np.ndarray, " seed"]]:
-    found = {}
-    for rule, values in responses.items():
-        n_seeds = values.sizes.get("seed", 0)
-        given = np.full(n_seeds, np.nan) if performance is None else np.asarray(performance[rule], float)
-        given = given[place] if given.ndim == 2 and place is not None else given
-        if given.shape != (n_seeds,):
-            got, fix = given.shape, "one number for each network"
-            raise refusal(f"performance of {rule}", got, f"({n_seeds},)", "each network has its own", fix)
-        found[rule] = given
-    return found
-
-
-def _within(
-    performances: Mapping[str, Float[np.ndarray, " seed"]], matched: tuple[float, float] | None
-) -> dict[str, Bool[np.ndarray, " seed"]]:
-    low, high = matched or (-np.inf, np.inf)
-    known = {rule: np.ones(len(values), bool) for rule, values in performances.items()}
-    if matched is None:
-        return known
-    return {rule: (values >= low) & (values <= high) for rule, values in performances.items()}
-
-
 def _contest(
-    responses: Mapping[str, xr.DataArray],
-    recorded: Recorded,
-    condition: str,
-    within: Mapping[str, Bool[np.ndarray, " seed"]],
-    resampling: Resampling,
+    stage: Stage, recorded: Recorded, condition: str, chosen: list[Measure], resampling: Resampling
 ) -> Contest:
     """Averages at the times that every network in use and the recording have."""
     if not recorded.times.size:
         raise refusal(
             "recording", "no time with all units", "one or more", "units are compared together", "fewer units"
         )
-    averages = {rule: model_averages(rule, values, recorded, condition) for rule, values in responses.items()}
-    used = {rule: within[rule] & np.isfinite(values).any((1, 2, 3)) for rule, values in averages.items()}
+    averages = {rule: model_averages(rule, values, recorded, condition) for rule, values in stage.responses.items()}
+    used = {rule: stage.within[rule] & np.isfinite(values).any((1, 2, 3)) for rule, values in averages.items()}
     whole = [np.isfinite(values[used[rule]]).all((0, 1, 3)) for rule, values in averages.items()]
     times = np.all(whole, 0)
     if not times.any():
         fix = "responses with values at the recording's times"
         raise refusal("models", "no time at which all have values", "one or more", "averages are compared", fix)
-    chosen = {rule: values[:, :, times] for rule, values in averages.items()}
-    return Contest(chosen, used, recorded.at(times), resampling)
+    _check_times(recorded.times[times], chosen)
+    return Contest(
+        {rule: values[:, :, times] for rule, values in averages.items()}, used, recorded.at(times), resampling
+    )

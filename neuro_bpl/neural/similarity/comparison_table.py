@@ -1,11 +1,14 @@
 """A comparison as Markdown tables."""
 
 import math
+from itertools import product
 from typing import Any
 
 import xarray as xr
 
 from neuro_bpl.parameters import refusal
+
+LEADING = ("session", "snapshot")
 
 
 def table(result: xr.Dataset) -> str:
@@ -14,7 +17,7 @@ def table(result: xr.Dataset) -> str:
     Parameters
     ----------
     result : Dataset
-        Of `compare`; with snapshots, each has its rows.
+        Of `compare`; with sessions or snapshots, each has its rows.
 
     Raises
     ------
@@ -24,18 +27,17 @@ def table(result: xr.Dataset) -> str:
     if not isinstance(result, xr.Dataset) or not {"score", "ceiling", "p_holm"} <= set(result.data_vars):
         got, fix = type(result).__name__, "table(compare(models, recording))"
         raise refusal("result", got, "what compare returns", "its numbers are listed", fix)
-    over_learning = "snapshot" in result.dims
-    snapshots = result["snapshot"].values.tolist() if over_learning else [None]
-    at = {name: result if name is None else result.sel(snapshot=name) for name in snapshots}
-    return "\n".join([*_scores(at, over_learning), "", *_differences(at, over_learning), "", *_notes(result)])
+    dims = tuple(dim for dim in LEADING if dim in result.dims)
+    labels = product(*(result[dim].values.tolist() for dim in dims))
+    at = {own: result.sel(dict(zip(dims, own, strict=True))) for own in labels}
+    return "\n".join([*_scores(at, dims), "", *_differences(at, dims), "", *_notes(result)])
 
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _head(over_learning: bool, *cells: str) -> list[str]:
-    cells = ("snapshot", *cells) if over_learning else cells
+def _head(*cells: str) -> list[str]:
     return [_row(*cells), "|" + "---|" * len(cells)]
 
 
@@ -60,7 +62,7 @@ def _performance(found: xr.Dataset) -> str:
     )
 
 
-def _scores(at: dict, over_learning: bool) -> list[str]:
+def _scores(at: dict, dims: tuple[str, ...]) -> list[str]:
     has_performance = any(bool(found["performance"].notnull().any()) for found in at.values())
     networks = "networks (performance)" if has_performance else "networks"
     columns = (
@@ -69,26 +71,27 @@ def _scores(at: dict, over_learning: bool) -> list[str]:
         networks,
         "score, 95 % interval",
         "± over units",
-        "of ceiling",
+        "of ceiling, 95 % interval",
         "ceiling",
         "null, 95th",
     )
-    lines = _head(over_learning, *columns, "p of null", "baseline")
+    lines = _head(*dims, *columns, "p of null", "baseline")
     for name, found in at.items():
         for metric in found["metric"].values:
             for rule in found["rule"].values:
                 one = found.sel(metric=metric, rule=rule)
                 null = f"{_number(one['null_mean'])}, {_number(one['null_95'])}"
                 cells = [str(metric), str(rule), _performance(one), _interval(one, "mean", "low", "high")]
-                cells += [_number(one["se_units"]), _number(one["mean_normalised"]), _number(one["ceiling"]), null]
+                of_ceiling = _interval(one, "mean_normalised", "normalised_low", "normalised_high")
+                cells += [_number(one["se_units"]), of_ceiling, _number(one["ceiling"]), null]
                 cells += [_p(one["p_null"]), _number(one["baseline"])]
-                lines.append(_row(*([str(name)] if over_learning else []), *cells))
+                lines.append(_row(*map(str, name), *cells))
     return lines
 
 
-def _differences(at: dict, over_learning: bool) -> list[str]:
+def _differences(at: dict, dims: tuple[str, ...]) -> list[str]:
     columns = ("measure", "rules", "difference, 95 % interval", "± over networks", "± over units", "p", "p (Holm)")
-    lines = _head(over_learning, *columns, "differ")
+    lines = _head(*dims, *columns, "differ")
     for name, found in at.items():
         for metric in found["metric"].values:
             for pair in found["pair"].values:
@@ -96,24 +99,32 @@ def _differences(at: dict, over_learning: bool) -> list[str]:
                 cells = [str(metric), str(pair), _interval(one, "difference", "difference_low", "difference_high")]
                 cells += [_number(one[f"difference_se_{of}"], 3) for of in ("seeds", "units")]
                 cells += [_p(one["p"]), _p(one["p_holm"]), "yes" if one["differs"] else "no"]
-                lines.append(_row(*([str(name)] if over_learning else []), *cells))
+                lines.append(_row(*map(str, name), *cells))
     return lines
 
 
 def _notes(result: xr.Dataset) -> list[str]:
     """What was compared, what was left out, and what the intervals cover."""
-    left = [
-        f"{name.removeprefix('left_out ')}: {number}" for name, number in result.attrs.items() if "left_out" in name
-    ]
-    about = f"{result.attrs['n_conditions']} conditions, {result.attrs['n_units']} recorded units"
-    times = ", ".join(str(number) for number in sorted({int(number) for number in result["n_times"].values.ravel()}))
-    notes = [f"{about}, {times} times. Left out of the recording: {', '.join(left)}."]
-    if "recorded_performance" in result.attrs:
-        notes.append(f"Performance recorded: {_number(result.attrs['recorded_performance'])}.")
+    sessions = [f"{name}: " for name in result["session"].values] if "session" in result.dims else [""]
+    notes = [note for session in sessions for note in _recorded(result, session)]
     low, high = result.attrs.get("matched", (None, None))
     which = "diverged" if low is None else f"diverged or perform outside [{low:g}, {high:g}]"
     counts = result["n_left_out"].sum([dim for dim in result["n_left_out"].dims if dim != "rule"])
     networks = ", ".join(f"{rule}: {number}" for rule, number in zip(counts["rule"].values, counts.values, strict=True))
-    summed = ", summed over snapshots" if "snapshot" in result["n_left_out"].dims else ""
+    over = [f"{dim}s" for dim in LEADING if dim in result["n_left_out"].dims]
+    summed = f", summed over {' and '.join(over)}" if over else ""
     notes.append(f"Networks that {which} are left out{summed}: {networks}.")
     return [*notes, str(result.attrs["uncertainty"])]
+
+
+def _recorded(result: xr.Dataset, session: str) -> list[str]:
+    """What was recorded in a session, called by how its attributes begin."""
+    own = {name.removeprefix(session): value for name, value in result.attrs.items() if name.startswith(session)}
+    left = [f"{name.removeprefix('left_out ')}: {number}" for name, number in own.items() if "left_out" in name]
+    found = result.sel(session=session.removesuffix(": ")) if session else result
+    times = ", ".join(str(number) for number in sorted({int(number) for number in found["n_times"].values.ravel()}))
+    about = f"{session}{own['n_conditions']} conditions, {own['n_units']} recorded units"
+    notes = [f"{about}, {times} times. Left out of the recording: {', '.join(left)}."]
+    if "recorded_performance" in own:
+        notes.append(f"{session}Performance recorded: {_number(own['recorded_performance'])}.")
+    return notes

@@ -13,7 +13,7 @@ from neuro_bpl.neural.similarity.averaging import Recorded, Target
 from neuro_bpl.neural.similarity.baselines import cross_condition_average
 from neuro_bpl.neural.similarity.measures import Measure
 from neuro_bpl.neural.similarity.resampling import known_draws, orders, p_of_null
-from neuro_bpl.neural.similarity.rule_differences import difference, over_seeds
+from neuro_bpl.neural.similarity.rule_differences import difference, over_seeds, over_seeds_and_units
 from neuro_bpl.parameters import check, field
 
 
@@ -84,13 +84,20 @@ def evaluated(one: Measure, contest: Contest) -> dict[str, Any]:
         rule: np.array([_mean(scores_of(one, contest, rule, units=units, split=k)) for k, units in enumerate(samples)])
         for rule in rules
     }
+    ceilings = _ceilings(one, recorded, samples)
     targets = recorded.targets if one.of_split else recorded.targets[:1]
     baseline = float(np.mean([one.score(_common(target), target) for target in targets]))
     return {
         "reliability": reliability,
         "ceiling": ceiling,
         "baseline": baseline,
-        "rules": {rule: _of_rule(scores[rule], null[rule], drawn[rule], ceiling) for rule in rules},
+        "rules": {
+            rule: {
+                **_of_rule(scores[rule], null[rule], drawn[rule]),
+                **_normalised(scores[rule] / ceiling, drawn[rule] / ceilings, recorded.n_units),
+            }
+            for rule in rules
+        },
         "pairs": [
             _of_pair(one, scores[a], scores[b], drawn[a] - drawn[b], recorded.n_units)
             for a, b in combinations(rules, 2)
@@ -103,9 +110,24 @@ def _of_pair(one: Measure, first: Any, second: Any, drawn: Any, n_units: int) ->
     return told if one.tells_rules else {**told, "p": np.nan}
 
 
-def _of_rule(scores: Any, null: Any, drawn: Any, ceiling: float) -> dict[str, Any]:
+def _ceilings(one: Measure, recorded: Recorded, samples: Any) -> Float[np.ndarray, " draw"]:
+    """Ceiling of each sample of units, from the split that its scores are from."""
+    n_splits, found = len(recorded.targets), []
+    for k, units in enumerate(samples):
+        target = recorded.targets[k % n_splits].of_units(units)
+        found.append(one.ceiling(one.reliability(target), [target]))
+    return np.array(found)
+
+
+def _normalised(scores: Any, drawn: Any, n_units: int) -> dict[str, float]:
+    """Mean score over ceiling, whose interval carries the uncertainty of the ceiling, too."""
+    low, high = over_seeds_and_units(scores, known_draws(drawn), n_units)
+    return {"mean_normalised": _mean(scores), "normalised_low": low, "normalised_high": high}
+
+
+def _of_rule(scores: Any, null: Any, drawn: Any) -> dict[str, Any]:
     mean, low, high = over_seeds(scores)
-    told = {"score": scores, "mean": mean, "low": low, "high": high, "mean_normalised": mean / ceiling}
+    told = {"score": scores, "mean": mean, "low": low, "high": high}
     told["se_units"] = float(drawn.std(ddof=1))
     known = known_draws(null)
     has_null = len(known) > 0 and np.isfinite(mean)

@@ -1,7 +1,7 @@
 """Differences between rules: are they larger than those between networks, and than what other units would give?"""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 
 Interval = tuple[float, float, float]
@@ -22,6 +22,37 @@ def over_seeds(scores: Float[np.ndarray, " seed"]) -> Interval:
         return mean, np.nan, np.nan
     half = float(stats.t.ppf(0.975, known.size - 1) * stats.sem(known))
     return mean, mean - half, mean + half
+
+
+def over_seeds_and_units(
+    scores: Float[np.ndarray, " seed"], resampled: Float[np.ndarray, " draw"], n_units: int
+) -> tuple[float, float]:
+    """95 % interval of the mean over networks and recorded units: x̄ ± t √(s²/n + s_u²), as in `difference`.
+
+    Examples
+    --------
+    >>> low, high = over_seeds_and_units(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0]), 30)
+    >>> round(low, 3), round(high, 3)
+    (-0.484, 4.484)
+    """
+    known = scores[np.isfinite(scores)]
+    if len(known) < 2 or len(resampled) < 2:
+        return np.nan, np.nan
+    shares = np.array([known.var(ddof=1) / len(known), resampled.var(ddof=1)])
+    half = _half_width(shares, np.array([len(known) - 1, max(n_units - 1, 1)]))
+    return float(known.mean() - half), float(known.mean() + half)
+
+
+def _half_width(shares: Float[np.ndarray, " share"], freedom: Int[np.ndarray, " share"]) -> float:
+    """Half of a 95 % interval whose variance has these shares, their degrees of freedom joined."""
+    variance = float(shares.sum())
+    if not variance > 0:
+        return variance  # 0, or unknown
+    return float(stats.t.ppf(0.975, _joint(shares, freedom)) * np.sqrt(variance))
+
+
+def _joint(shares: Float[np.ndarray, " share"], freedom: Int[np.ndarray, " share"]) -> float:
+    return float(shares.sum() ** 2 / (shares**2 / freedom).sum())
 
 
 def difference(
@@ -66,14 +97,13 @@ def difference(
     shares = np.array([x.var(ddof=1) / len(x), y.var(ddof=1) / len(y), resampled.var(ddof=1)])
     freedom = np.array([len(x) - 1, len(y) - 1, max(n_units - 1, 1)])
     gap, variance = float(x.mean() - y.mean()), float(shares.sum())
+    half = _half_width(shares, freedom)
     if np.isnan(variance):
-        p = half = np.nan
+        p = np.nan
     elif not variance > 0:
-        p, half = (1.0 if gap == 0 else 0.0), 0.0
+        p = 1.0 if gap == 0 else 0.0
     else:
-        joint = variance**2 / (shares**2 / freedom).sum()
-        p = float(2 * stats.t.sf(abs(gap) / np.sqrt(variance), joint))
-        half = float(stats.t.ppf(0.975, joint) * np.sqrt(variance))
+        p = float(2 * stats.t.sf(abs(gap) / np.sqrt(variance), _joint(shares, freedom)))
     return {
         "difference": gap,
         "difference_low": gap - half,

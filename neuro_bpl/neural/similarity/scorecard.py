@@ -17,6 +17,8 @@ BY_RULE = {
     "low": "lower end of the 95 % interval of the mean over networks",
     "high": "upper end of the 95 % interval of the mean over networks",
     "mean_normalised": "mean score over ceiling",
+    "normalised_low": "lower end of its 95 % interval over networks and units",
+    "normalised_high": "upper end of its 95 % interval over networks and units",
     "se_units": "standard error of the mean score over recorded units",
     "null_mean": "mean score with conditions in another order",
     "null_95": "95th percentile of the score with conditions in another order",

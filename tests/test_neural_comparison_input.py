@@ -167,6 +167,8 @@ def test_sessions_that_make_no_sense_are_refused(planted):
     models, recorded = planted
     with pytest.raises(ValueError, match="one session or more"):
         compare(models, {}, **FEW)
+    with pytest.raises(ValueError, match="the recording is of one session"):
+        compare(models, recorded, recorded_performance={"late": 0.8}, **FEW)
     with pytest.raises(ValueError, match="a number for every session"):
         compare(models, {"early": recorded}, recorded_performance={"late": 0.8}, **FEW)
 

@@ -168,7 +168,7 @@ def rates_of(name: str, model: Any, condition: str, snapshots: str = "last") -> 
     Raises
     ------
     ValueError
-        If the run lacks one of these, or is a sweep.
+        If the run lacks one of these, or is a sweep of several points.
     """
     if snapshots not in ("last", "all"):
         raise refusal("snapshots", snapshots, '"last" or "all"', "a run has several", 'snapshots="all"')

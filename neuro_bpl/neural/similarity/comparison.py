@@ -16,9 +16,9 @@ from neuro_bpl.neural.similarity.stages import Stage, stages_of
 from neuro_bpl.parameters import refusal
 
 UNCERTAINTY = (
-    "low and high: 95 % interval over networks (Student's t), for these units and trials. Differences of rules: over "
-    "networks and over recorded units (bootstrap), which carry the noise of their own trials. Not covered: other "
-    "animals, sessions and tasks, and noise that units share."
+    "low and high: 95 % interval over networks (Student's t), for these units and trials. Differences of rules, "
+    "and scores over ceiling: over networks and over recorded units (bootstrap), which carry the noise of their own "
+    "trials. Not covered: other animals, sessions and tasks, and noise that units share."
 )
 
 
@@ -100,7 +100,8 @@ def compare(
     _check_request(responses, chosen, performance, matched)
     stages = stages_of(responses, performance, matched)
     sessions = _sessions(recording, recorded_performance)
-    found, about = [], {}
+    found: list[xr.Dataset] = []
+    about: dict[str, Any] = {}
     for name, (one, told) in sessions.items():
         recorded = _recorded(one, condition, chosen, resampling, normalise)
         contests = [_contest(stage, recorded, condition, chosen, resampling) for stage in stages.values()]
@@ -119,7 +120,10 @@ def _sessions(
 ) -> dict[str | None, tuple[xr.DataArray, float | None]]:
     """Recordings by session, each with the animal's performance; a single one is called None."""
     if not isinstance(recording, Mapping):
-        return {None: (recording, performance if not isinstance(performance, Mapping) else float("nan"))}
+        if isinstance(performance, Mapping):
+            got, why = list(performance), "the recording is of one session"
+            raise refusal("recorded_performance", got, "a number", why, "recorded_performance=0.8")
+        return {None: (recording, performance)}
     if not recording:
         raise refusal("recording", {}, "one session or more", "models are compared with it", '{"early": recording}')
     numbers = performance if isinstance(performance, Mapping) else dict.fromkeys(recording, performance)

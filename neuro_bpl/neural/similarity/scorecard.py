@@ -89,7 +89,7 @@ def decided(result: xr.Dataset, level: float) -> xr.Dataset:
     """
     adjusted = holm(result["p"].values.reshape(-1)).reshape(result["p"].shape)
     texts = {
-        "p_holm": "p-value adjusted for all pairs, measures and snapshots (Holm)",
+        "p_holm": "p-value adjusted for all pairs, measures, snapshots and sessions (Holm)",
         "differs": "whether the rules differ",
         "closest": "rule above null and baseline that scores higher than each other one and differs from it",
     }

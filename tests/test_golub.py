@@ -93,9 +93,16 @@ def test_factors_are_orthonormalised_latents(session):
     assert float(abs(made).max()) > 0.1
 
 
-def test_a_missing_file_says_where_it_comes_from(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"(?s)is not there.*mattgolub/bci_learning"):
-        read_golub(tmp_path / "none.mat")
+def test_who_and_when_are_read_from_the_file(small, tmp_path, measured):
+    file = golub_files.contents()
+    file["expParams"].update(monkName="L", expDate="20120308")
+    other = read_golub(golub_files.write(tmp_path / "other.mat", file))
+    assert [other.attrs[name] for name in ("session", "subject")] == ["20120308", "L"]
+    assert [measured.attrs[name] for name in ("session", "subject")] == ["20120305", "Jeffy"]
+    for name in ("monkName", "expDate"):
+        file["expParams"].pop(name)
+    unsaid = read_golub(golub_files.write(tmp_path / "unsaid.mat", file))
+    assert not {"session", "subject"} & set(unsaid.attrs)
 
 
 @settings(max_examples=25)
@@ -153,10 +160,13 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path, case):
 
 
 def test_another_file_is_refused(tmp_path):
-    for name, content in (("text.mat", b"no matrices"), ("empty.mat", b"")):
-        (tmp_path / name).write_bytes(content)
-        with refused("a whole, compressed MATLAB file"):
-            read_golub(tmp_path / name)
+    (tmp_path / "text.mat").write_bytes(b"no matrices")
+    with refused("a whole, compressed MATLAB file"):
+        read_golub(tmp_path / "text.mat")
+    file = golub_files.contents()
+    file.pop("afterLearning")
+    with refused("variable = 'afterLearning'", "beforeLearning"):
+        read_golub(golub_files.write(tmp_path / "half.mat", file))
 
 
 # -------------------------------------------------------------------------------------------------------- the cursor

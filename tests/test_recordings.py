@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import refused
 
+from neuro_bpl.neural.alignment import align
+from neuro_bpl.neural.binning import bin
 from neuro_bpl.neural.climbing_fibres import read_deverett, share_above
+from neuro_bpl.neural.golub import read_golub
 from neuro_bpl.neural.hanks import read_hanks, silent_runs
 from neuro_bpl.neural.matlab import read_variable, variables
 from neuro_bpl.neural.reading import read
@@ -65,6 +68,26 @@ def test_all_that_is_in_the_file_is_in_the_session(written):
     assert {session.attrs[key] for key in ("session", "subject", "region")} == {"T034_7", "T034", "FOF"}
     assert set(event_names(session)) == {"stimulus_on", "stimulus_off", "centre_poke_on", "fixation_off"}
     assert set(np.unique(found["went_right"])) == {0, 1}
+
+
+def test_silence_beyond_what_was_recorded_is_no_rate_of_zero(written):
+    path, made = written
+    session = read_hanks(path)
+    poke, light_off = (columns(session)[name] for name in ("centre_poke_on", "fixation_off"))
+    np.testing.assert_array_equal(columns(session)["recorded_from"], poke)
+    np.testing.assert_array_equal(columns(session)["recorded_until"], light_off + 1.5)
+    inside = bin(align(session, "stimulus_on", (-0.4, 1.5)), 0.1)
+    assert inside.attrs["trials_not_covered"] == 0
+    assert inside.notnull().all()
+    for beyond in ((-2.0, 0.0), (0.0, 2.4)):
+        counts = bin(align(session, "stimulus_on", beyond), 0.1)
+        assert counts.attrs["trials_not_covered"] == len(made)
+        assert counts.isnull().all()
+    early = bin(align(session, "centre_poke_on", (0.0, 0.5)), 0.1)  # of each trial's own poke, and light
+    late = bin(align(session, "fixation_off", (1.0, 1.5)), 0.1)
+    assert early.attrs["trials_not_covered"] == late.attrs["trials_not_covered"] == 0
+    # Spikes are there, whether the window is known to be recorded or not.
+    assert align(session, "stimulus_on", (-3.0, 3.0)).sizes["spike"] == session["spikes"].sizes["spike"]
 
 
 def test_one_unit_may_be_a_vector_or_a_cell(tmp_path):
@@ -180,8 +203,14 @@ def test_what_is_no_recording_is_refused(tmp_path, case):
 def test_folders_and_files_that_are_not_there_are_refused(tmp_path):
     with refused("folder"):
         read(tmp_path)
-    with refused("is not there", "fetch", error=FileNotFoundError):
-        read(tmp_path / "nowhere.mat")
+    for reader in (read, read_hanks, read_golub):
+        with refused("is not there", "fetch", error=FileNotFoundError):
+            reader(tmp_path / "T034_1.mat")
+        with refused("folder"):
+            reader(tmp_path)
+        (tmp_path / "T034_2.mat").write_bytes(b"")
+        with refused("it is empty"):
+            reader(tmp_path / "T034_2.mat")
     with refused("format = 'hank'", '"hanks"'):
         read(tmp_path, "hank")
 
@@ -287,6 +316,25 @@ def test_the_public_sessions_of_clicks():
         assert 0.64 < found["correct"].mean() < 0.89
     brief = min(columns(session)["stimulus_off"].min() for session in sessions)
     assert 0 < brief < 0.005
+
+
+def test_the_public_sessions_hold_what_they_are_said_to_hold():
+    last = []
+    for path in sorted(real("hanks2015").glob("*.mat")):
+        session = read(path)
+        recorded = columns(session)["silent_run"] <= 4
+        for window in ((-0.3, 0.4), (-0.5, 0.9)):  # those of analyses/clicks_recordings.py
+            assert bin(align(session, "stimulus_on", window), 0.1).attrs["trials_not_covered"] == 0
+        beyond = bin(align(session, "stimulus_on", (-5.0, 20.0)), 0.5)
+        assert beyond.attrs["trials_not_covered"] == session["trials"].sizes["trial"]
+        spikes = session["spikes"].to_dataset()
+        end = np.full(len(recorded), -np.inf)
+        np.maximum.at(end, spikes["trial"].values, spikes["time"].values)
+        rate = bin(align(session, "fixation_off", (0.0, 1.5)), 1.5)[recorded].sum("unit").mean() / 1.5
+        if rate >= 10:  # where units fire as fast, silence for a second is the end of the recording
+            last.append((end - columns(session)["fixation_off"])[recorded].min())
+    assert len(last) == 13
+    assert 1.5 < min(last) < 1.8
 
 
 def test_cutting_a_real_file_short_is_noticed(tmp_path):

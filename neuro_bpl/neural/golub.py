@@ -4,7 +4,7 @@ One file, `exampleData.mat` of github.com/mattgolub/bci_learning (BSD 3-Clause):
 steps of 45 ms, chosen so that each of eight cursor-to-target angles has as many of them before learning as after.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from neuro_bpl.neural import cursor, matlab
+from neuro_bpl.neural.reading import existing_file
 from neuro_bpl.neural.session import Column, from_arrays
 from neuro_bpl.parameters import refusal
 
@@ -20,8 +21,6 @@ MAPPINGS = ("intuitive", "perturbed")
 VELOCITY = ("x", "y")
 AGREEMENT = 1e-6  # mm, and units of a factor: how well what is stored agrees with what the decoder makes of the spikes
 ABOUT = {
-    "session": "20120305",
-    "subject": "monkey J",
     "region": "M1",
     "source": "github.com/mattgolub/bci_learning, exampleData.mat, commit 3e6f00c95909",
     "citation": "Golub et al. 2018, Nat Neurosci 21:607",
@@ -95,13 +94,10 @@ def read_golub(path: Path | str) -> xr.DataTree:
         If it is damaged or another file: shapes do not agree, or factors and progress are not those that the decoder
         makes of the spikes.
     """
-    path = Path(path)
-    if not path.is_file():
-        fix = f"the file exampleData.mat of {ABOUT['source'].split(',')[0]}, saved as {path}"
-        raise FileNotFoundError(f"{path} is not there.\n  Type: {fix}.")
-    matlab.check_integrity(path)
+    path = existing_file(path)
+    contents = {name: matlab.read_variable(path, name, as_objects=True) for name in ("expParams", *PHASES.values())}
     try:
-        session = _session(_contents(path))
+        session = _session(contents)
         _check_algebra(session)
     except Exception as error:  # a damaged file makes the reader fail in any way
         said = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -110,13 +106,7 @@ def read_golub(path: Path | str) -> xr.DataTree:
     return session
 
 
-def _contents(path: Path) -> Any:
-    from scipy import io
-
-    return io.loadmat(path, squeeze_me=True, struct_as_record=False, verify_compressed_data_integrity=True)
-
-
-def _session(file: Any) -> xr.DataTree:
+def _session(file: Mapping[str, Any]) -> xr.DataTree:
     clouds = {phase: file[name].clouds for phase, name in PHASES.items()}
     decoders = _decoders(file["expParams"])
     counts = _steps(clouds, "spikes", decoders.sizes["unit"])
@@ -126,10 +116,17 @@ def _session(file: Any) -> xr.DataTree:
         "factors": _activity(factors, "factor", decoders, "orthonormalised factor"),
     }
     windows = {f"trials_{phase}": np.atleast_1d(cloud.windowIdx).tolist() for phase, cloud in clouds.items()}
-    about = {**ABOUT, **windows, "acquisition_time_scale": float(getattr(file["expParams"], "lambda"))}
+    params = file["expParams"]
+    about = {**_who(params), **ABOUT, **windows, "acquisition_time_scale": float(getattr(params, "lambda"))}
     session = from_arrays(None, _columns(clouds), clock="trial", activity=activity, attrs=about)
     session["decoders"] = xr.DataTree(decoders)
     return session
+
+
+def _who(params: Any) -> dict[str, str]:
+    """Session and subject, as far as the file says."""
+    said = {"session": getattr(params, "expDate", ""), "subject": getattr(params, "monkName", "")}
+    return {name: str(text) for name, text in said.items() if isinstance(text, (str, int)) and text}
 
 
 def _columns(clouds: dict[str, Any]) -> dict[str, Column]:

@@ -12,6 +12,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from neuro_bpl.neural import matlab
+from neuro_bpl.neural.reading import existing_file
 from neuro_bpl.neural.session import Columns, from_arrays
 from neuro_bpl.parameters import refusal
 
@@ -19,6 +20,9 @@ VARIABLE = "rawdata"
 NUMBERS = ("T", "pokedR", "correct_dir", "stim_start", "cpoke_end")
 CLICKS = {"left": "leftbups", "right": "rightbups"}
 FIELDS = (*NUMBERS, *CLICKS.values(), "spike_times", "cellID")
+# Seconds after the light goes off until which every trial was recorded: in the 13 public sessions whose units fire at
+# 10 Hz or more then, the last spike of a recorded trial comes 1.77 s after it, or later.
+RECORDED_AFTER = 1.5
 REGIONS = {"T034": "FOF", "T036": "FOF", "T063": "FOF", "T035": "PPC", "T011": "PPC", "B053": "PPC"}
 SOURCE = "https://github.com/Brody-Lab/DePasquale-eLife-2022 (data/by_session)"
 CITATION = "Hanks et al. 2015, Nature 520:220; DePasquale, Brody & Pillow 2024, eLife 13:e84955"
@@ -29,8 +33,12 @@ def read_hanks(path: Path | str, region: str | None = None) -> xr.DataTree:
     """A session of a rat that hears clicks on both sides and then goes to the side with more of them.
 
     Times count from the onset of the stimulus, on a trial clock. `stimulus_off` is therefore its duration, which is
-    a few milliseconds in some trials. Both sides begin with a click at zero. The files do not say when a unit was
-    recorded: where recordings broke off there are trials in a row without a spike, which `silent_run` counts.
+    a few milliseconds in some trials. Both sides begin with a click at zero.
+
+    The files do not say when a unit was recorded. They hold spikes of a trial from some time before the poke until some
+    time after the light goes off, both of which differ between trials. `recorded_from` and `recorded_until` are bounds
+    that hold in all of them: the poke, and 1.5 s after the light. Spikes outside are there, but silence outside means
+    nothing. Where recordings broke off there are trials in a row without a spike, which `silent_run` counts.
 
     Parameters
     ----------
@@ -44,8 +52,8 @@ def read_hanks(path: Path | str, region: str | None = None) -> xr.DataTree:
     DataTree
         A recorded session (docs/neural_reading.md) with the columns of trials `stimulus_on`, `stimulus_off`,
         `centre_poke_on`, `fixation_off` (s), `went_right`, `correct_right`, `correct`, `n_left`, `n_right`,
-        `evidence` (clicks on the right less those on the left) and `silent_run`; and with clicks as events of the kinds
-        `left` and `right`.
+        `evidence` (clicks on the right less those on the left), `silent_run`, `recorded_from` and `recorded_until` (s);
+        and with clicks as events of the kinds `left` and `right`.
 
     Raises
     ------
@@ -59,7 +67,7 @@ def read_hanks(path: Path | str, region: str | None = None) -> xr.DataTree:
     Hanks, T. D., Kopec, C. D., Brunton, B. W., Duan, C. A., Erlich, J. C. & Brody, C. D. (2015). Distinct relationships
     of parietal and prefrontal cortices to evidence accumulation. Nature 520, 220–223.
     """
-    path = Path(path)
+    path = existing_file(path)
     subject = path.stem.partition("_")[0]
     region = region if region is not None else _region_of(subject)
     raw = matlab.read_variable(path, VARIABLE).reshape(-1)
@@ -150,13 +158,14 @@ def _trains(path: Path, value: Any, n_units: int) -> list[Float[np.ndarray, " sp
 
 def _trial_columns(path: Path, raw: np.ndarray, spikes: Sequence[Sequence[Any]]) -> Columns:
     duration, poke = _scalars(path, "T", raw), _scalars(path, "stim_start", raw)
+    light_off = _scalars(path, "cpoke_end", raw) - poke
     went, correct = (_sides(path, name, raw) for name in ("pokedR", "correct_dir"))
     left, right = (np.array([len(_numbers(path, name, v)) for v in raw[name]]) for name in CLICKS.values())
     return {
         "stimulus_on": (np.zeros(len(raw)), "s", "onset of the stimulus, zero of the clock"),
         "stimulus_off": (duration, "s", "end of the stimulus"),
         "centre_poke_on": (-poke, "s", "nose enters the centre port: fixation begins"),
-        "fixation_off": (_scalars(path, "cpoke_end", raw) - poke, "s", "light goes off: the nose may leave the port"),
+        "fixation_off": (light_off, "s", "light goes off: the nose may leave the port"),
         "went_right": (went, "1", "choice: 1 right, 0 left"),
         "correct_right": (correct, "1", "rewarded side: 1 right, 0 left"),
         "correct": ((went == correct).astype(int), "1", "whether the choice was rewarded"),
@@ -168,6 +177,8 @@ def _trial_columns(path: Path, raw: np.ndarray, spikes: Sequence[Sequence[Any]])
             "1",
             "trials in a row without a spike from the poke on, this one in it",
         ),
+        "recorded_from": (-poke, "s", "units recorded from here, at the latest"),
+        "recorded_until": (light_off + RECORDED_AFTER, "s", "units recorded until here, at the earliest"),
     }
 
 

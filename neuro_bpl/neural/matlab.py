@@ -4,8 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from neuro_bpl.parameters import nearest, refusal
 
@@ -32,8 +31,10 @@ def variables(path: Path) -> list[str]:
         raise damage(path, error) from error
 
 
-def read_variable(path: Path, name: str) -> np.ndarray:
+def read_variable(path: Path, name: str, as_objects: bool = False) -> Any:
     """One variable of a file: an array; of a struct array, a structured one.
+
+    With `as_objects` dims of length one are gone, and a struct is an object whose fields are attributes.
 
     Raises
     ------
@@ -47,7 +48,8 @@ def read_variable(path: Path, name: str) -> np.ndarray:
         fix = f"one of them, such as {nearest(name, known)}" if known else "another file"
         raise refusal("variable", name, ", ".join(known) or "none: the file is empty", f"{path} has these", fix)
     try:
-        return loadmat(path, variable_names=[name], spmatrix=False)[name]
+        layout = {"squeeze_me": as_objects, "struct_as_record": not as_objects}
+        return loadmat(path, variable_names=[name], spmatrix=False, **layout)[name]
     except Exception as error:  # see above
         raise damage(path, error) from error
 

@@ -104,6 +104,37 @@ def test_what_was_not_recorded_is_nan_and_counted_and_its_neighbours_are_not():
     assert not align(session, "go", (-0.11, 0.1))["covered"].values[2]
 
 
+def test_units_are_covered_each_for_itself():
+    until = [[1.1, 9.0], [9.0, 9.0], [1.0, 1.0]]
+    columns = {"go": ([1.0, 3.0, 1.0], "s", "go cue"), "recorded_until": (until, "s", "until")}
+    session = from_arrays([[1.05, 3.05], [1.05]], columns)
+    aligned = align(session, "go", (0.0, 0.2))
+    assert aligned["covered"].dims == ("trial", "unit")
+    counts = bin(aligned, 0.1)
+    assert counts.attrs["trials_not_covered"] == 2
+    np.testing.assert_array_equal(counts[..., 0], [[np.nan] * 2, [1, 0], [np.nan] * 2])
+    np.testing.assert_array_equal(counts[..., 1], [[1, 0], [0, 0], [np.nan] * 2])
+    assert counts.isnull().any("time").sum("trial").values.tolist() == [2, 1]
+
+
+def test_bounds_of_other_units_are_refused():
+    for wrong in ([[1.0], [1.0]], [[1.0] * 3] * 2):
+        with refused("trials/recorded_until", "2 units"):
+            from_arrays([[1.0], [2.0]], {"go": ([1.0, 2.0], "s", "go"), "recorded_until": (wrong, "s", "until")})
+    with refused("trials/go", "one value a trial"):
+        from_arrays([[1.0], [2.0]], {"go": ([[1.0], [2.0]], "s", "go")})
+
+
+def test_spikes_and_activity_of_other_units_are_refused():
+    counts = xr.DataArray(np.zeros((1, 2, 3)), dims=("trial", "time", "unit"), attrs={"units": "1", "long_name": "n"})
+    trials = {"go": ([1.0], "s", "go")}
+    with refused("spikes of 2 units, activity of 3"):
+        from_arrays([[0.5], [0.7]], trials, activity={"counts": counts})
+    assert from_arrays([[0.5]] * 3, trials, activity={"counts": counts})["units"].sizes["unit"] == 3
+    rates = counts.rename(unit="factor")  # these are of no unit
+    assert from_arrays([[0.5]] * 2, trials, activity={"rates": rates})["units"].sizes["unit"] == 2
+
+
 def test_columns_of_trials_and_units_come_along():
     columns = {
         "go": ([1.0, 2.0], "s", "go cue"),

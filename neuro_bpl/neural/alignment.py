@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from neuro_bpl.neural.session import event_names, validate
 from neuro_bpl.parameters import nearest, refusal
@@ -32,9 +32,10 @@ def align(session: xr.DataTree, event: str, window: tuple[float, float]) -> xr.D
     -------
     Dataset
         `spike_time` (s from the event), `spike_unit` and `spike_trial` (positions), each (spike); `event_time` (trial)
-        on the session's clock; and `covered` (trial): whether the event exists and the window lies between
-        `recorded_from` and `recorded_until`. Spikes of a window that is not covered are there as far as they were
-        recorded. Columns of trials and units are coordinates.
+        on the session's clock; and `covered` (trial), or (trial, unit) where the session says when each unit was
+        recorded: whether the event exists and the window lies between `recorded_from` and `recorded_until`. Spikes of
+        a window that is not covered are there as far as they were recorded. Columns of trials and units are
+        coordinates.
 
     Raises
     ------
@@ -54,13 +55,13 @@ def align(session: xr.DataTree, event: str, window: tuple[float, float]) -> xr.D
     pick = _of_session_clock if session.attrs["clock"] == "session" else _of_trial_clock
     time, unit, trial = pick(session["spikes"].to_dataset(), at, window, units.sizes["unit"])
     inside = (time >= window[0]) & (time < window[1])
-    covered = _covered(trials, at, window)
+    covered = _covered(trials, event, window)
     variables = {
         "spike_time": ("spike", time[inside], {"units": "s", "long_name": f"time of the spike from {event}"}),
         "spike_unit": ("spike", unit[inside], {"units": "1", "long_name": "position of the unit"}),
         "spike_trial": ("spike", trial[inside], {"units": "1", "long_name": "position of the trial"}),
         "event_time": ("trial", at, {"units": "s", "long_name": trials[event].attrs["long_name"]}),
-        "covered": ("trial", covered, {"units": "1", "long_name": "whether the window was recorded"}),
+        "covered": (covered.dims, covered.values, {"units": "1", "long_name": "whether the window was recorded"}),
     }
     about = {"event": event, "window_from": float(window[0]), "window_until": float(window[1])}
     return xr.Dataset(variables, _coordinates(trials, units), {**session.attrs, **about})
@@ -109,9 +110,11 @@ def _of_trial_clock(spikes: xr.Dataset, at: Float[np.ndarray, " trial"], window:
     return spikes["time"].values - at[trial], spikes["unit"].values, trial
 
 
-def _covered(trials: xr.Dataset, at: Float[np.ndarray, " trial"], window: tuple) -> Bool[np.ndarray, " trial"]:
-    begins = at + window[0] >= trials["recorded_from"].values - ROUNDING
-    return np.isfinite(at) & begins & (at + window[1] <= trials["recorded_until"].values + ROUNDING)
+def _covered(trials: xr.Dataset, event: str, window: tuple) -> xr.DataArray:
+    at = trials[event].astype(float)
+    at = at.where(np.isfinite(at))  # what is compared with NaN is false
+    begins = at + window[0] >= trials["recorded_from"] - ROUNDING
+    return begins & (at + window[1] <= trials["recorded_until"] + ROUNDING)
 
 
 def _coordinates(trials: xr.Dataset, units: xr.Dataset) -> dict[str, xr.DataArray]:

@@ -22,7 +22,8 @@ def bin(aligned: xr.Dataset, width: float) -> xr.DataArray:
     -------
     DataArray
         Counts (trial, time, unit) with the columns of trials and units as coordinates; `time` in seconds from the
-        event. Trials whose window is not covered are NaN, and `attrs["trials_not_covered"]` says how many.
+        event. Trials whose window is not covered are NaN, in those units for which it is not, and
+        `attrs["trials_not_covered"]` says how many trials have such a unit.
 
     Raises
     ------
@@ -45,12 +46,13 @@ def bin(aligned: xr.Dataset, width: float) -> xr.DataArray:
     flat = np.ravel_multi_index((aligned["spike_trial"].values, place, aligned["spike_unit"].values), sizes)
     # Weights make it count in floating point at once, where NaN can be; not so where there is nothing to count.
     counts = np.bincount(flat, np.ones(len(flat)), int(np.prod(sizes))).reshape(sizes).astype(float, copy=False)
-    counts[~covered] = np.nan
+    counts.swapaxes(1, 2)[~covered] = np.nan
+    lost = int((~covered).reshape(len(covered), -1).any(1).sum()) if covered.size else 0
     event = aligned.attrs["event"]
     about = {"units": "s", "long_name": f"time from {event}", "bin_width": float(width)}
     coordinates = {name: values.variable for name, values in aligned.coords.items()}
     coordinates["time"] = xr.Variable("time", (edges[:-1] + edges[1:]) / 2, about)
-    attrs = {"units": "1", "long_name": "spike count", "trials_not_covered": int((~covered).sum())}
+    attrs = {"units": "1", "long_name": "spike count", "trials_not_covered": lost}
     return xr.DataArray(counts, coordinates, ("trial", "time", "unit"), attrs={**aligned.attrs, **attrs})
 
 

@@ -46,8 +46,8 @@ def from_arrays(
         Seconds. Of a session clock: for each unit its spike times. Of a trial clock: for each trial, for each unit,
         its spike times, counted from the trial's zero. None: there is only binned activity.
     trials : mapping of columns
-        One value a trial. `recorded_from` and `recorded_until` (s) say when the trial's units were recorded; without
-        them they count as recorded at all times (−inf to inf).
+        One value a trial. `recorded_from` and `recorded_until` (s) say when the trial's units were recorded, or when
+        each of them was, `(trial, unit)`; without them they count as recorded at all times (−inf to inf).
     clock : "session" or "trial"
         What the times count from.
     units : mapping of columns, optional
@@ -72,7 +72,7 @@ def from_arrays(
     Raises
     ------
     ValueError
-        If lengths do not agree, times are not finite, or a column lacks its unit.
+        If lengths or numbers of units do not agree, times are not finite, or a column lacks its unit.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def from_arrays(
         groups["spikes"], n_units = _spikes(spike_times, clock, n_trials)
     if activity:
         groups["activity"] = _activity(activity, trial_table)
-        n_units = groups["activity"].sizes.get("unit", n_units) if n_units is None else n_units
+        n_units = _n_units(n_units, groups["activity"])
     if behaviour:
         groups["behaviour"] = _behaviour(behaviour)
     groups["units"] = _table("units", units or {}, "unit", unit, n_units)
@@ -124,6 +124,7 @@ def validate(session: xr.DataTree) -> None:
             if missing:
                 fix = f'attrs["{missing[0]}"]'
                 raise refusal(f"{group}/{name}", f"no {missing[0]}", missing[0], "a number needs a unit", fix)
+    _check_recorded(session)
     if "spikes" in session:
         _check_spikes(session)
     if "events" in session and "trial" in session["events"].data_vars:
@@ -172,10 +173,12 @@ def _table(
             fix = f'{{"{name}": (values, "s", "what it is")}}'
             raise refusal(f"{group}/{name}", column, "(values, unit, meaning)", "a number needs a unit", fix)
         values = np.asarray(column[0])
-        if values.ndim != 1 or values.dtype == object:
+        of_units = group == "trials" and name in RECORDED and values.ndim == 2
+        if (values.ndim != 1 and not of_units) or values.dtype == object:
             fix = f"one number or text for each {dim}"
             raise refusal(f"{group}/{name}", column[0], f"one value a {dim}", "a column has one axis", fix)
-        variables[str(name)] = (dim, values, {"units": column[1], "long_name": column[2]})
+        dims = (dim, "unit") if of_units else (dim,)
+        variables[str(name)] = (dims, values, {"units": column[1], "long_name": column[2]})
     lengths = {name: len(values) for name, (_, values, _) in variables.items()}
     size = len(names) if size is None and names is not None else size
     size = next(iter(lengths.values()), 0) if size is None else size
@@ -231,6 +234,25 @@ def _behaviour(behaviour: Mapping[str, xr.DataArray]) -> xr.Dataset:
             raise refusal(f"behaviour/{name}", values.dims, allowed, "it is measured at times of its own", fix)
     named = [values.rename(name) for name, values in behaviour.items()]
     return xr.merge(named, join="exact", compat="identical").drop_attrs(deep=False)
+
+
+def _n_units(of_spikes: int | None, activity: xr.Dataset) -> int | None:
+    """Number of units, on which spikes and activity agree; None where neither has units."""
+    of_activity = activity.sizes.get("unit")
+    if None not in (of_spikes, of_activity) and of_spikes != of_activity:
+        got, why = f"spikes of {of_spikes} units, activity of {of_activity}", "both are of the session's units"
+        raise refusal("units", got, "as many in both", why, "an empty array for a unit without spikes")
+    return of_activity if of_spikes is None else of_spikes
+
+
+def _check_recorded(session: xr.DataTree) -> None:
+    """Refuse bounds of what was recorded that are not of the session's units (`ValueError`)."""
+    n_units = session["units"].sizes.get("unit", 0) if "units" in session else 0
+    for name, values in session["trials"].data_vars.items() if "trials" in session else ():
+        if name in RECORDED and values.sizes.get("unit", n_units) != n_units:
+            allowed = f"one for each trial, or for each trial and each of {n_units} units"
+            why, fix = "it says when units were recorded", f"values (trial, unit) with {n_units} columns"
+            raise refusal(f"trials/{name}", dict(values.sizes), allowed, why, fix)
 
 
 def _check_spikes(session: xr.DataTree) -> None:

@@ -8,6 +8,8 @@ from nwb_files import START, foreign_file, pynwb
 from tiny import refused
 
 from neuro_bpl.neural import spike_times
+from neuro_bpl.neural.alignment import align
+from neuro_bpl.neural.binning import bin
 from neuro_bpl.neural.nwb import read_nwb
 
 
@@ -27,9 +29,12 @@ def test_a_file_of_another_laboratory_is_read(foreign):
     assert units == dict.fromkeys(
         ["start_time", "stop_time", "go", "response_time", "recorded_from", "recorded_until"], "s"
     )
-    # The first unit was not recorded from 3 to 5 s.
-    assert trials["recorded_from"].values.tolist() == [0, np.inf, 5]
-    assert trials["recorded_until"].values.tolist() == [3, -np.inf, 9]
+    # The first unit was not recorded from 3 to 5 s, and the second one was all the time.
+    assert trials["recorded_from"].values.tolist() == [[0, 0], [np.inf, 0], [5, 0]]
+    assert trials["recorded_until"].values.tolist() == [[3, 9], [-np.inf, 9], [9, 9]]
+    counts = bin(align(session, "go", (-1.0, 2.0)), 3.0)
+    np.testing.assert_array_equal(counts[:, 0], [[np.nan, 0], [np.nan, 1], [0, 1]])
+    assert bin(align(session, "go", (-1.0, 1.0)), 1.0).isnull().any("time").sum("trial").values.tolist() == [1, 0]
     wheel = session["behaviour"]["wheel"]
     assert wheel.values.tolist() == [0, 0.5, 1, 1.5]
     assert wheel["wheel_time"].values.tolist() == [1, 1.5, 2, 2.5]

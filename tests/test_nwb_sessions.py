@@ -4,6 +4,7 @@ import os
 import string
 from pathlib import Path
 
+import golub_files
 import h5py
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from nwb_files import START, assert_same, example, series
 from tiny import refused
 
 from neuro_bpl.neural import from_arrays, spike_times
+from neuro_bpl.neural.golub import read_golub
 from neuro_bpl.neural.nwb import read_nwb, write_nwb
 
 
@@ -63,6 +65,49 @@ def test_trials_that_were_never_recorded_stay_so(tmp_path):
     bounds["recorded_until"] = ([-np.inf], "s", "units recorded until here")
     session = from_arrays([[1.0]], {"start_time": ([0.0], "s", "start"), **bounds})
     assert_same(read_nwb(write_nwb(session, tmp_path / "a.nwb", start_time=START)), session)
+
+
+BOUNDS = ([[0.0, 0.0], [2.5, np.inf]], [[2.0, 4.0], [4.0, -np.inf]])
+
+
+def test_when_each_unit_was_recorded_comes_back(tmp_path):
+    bounds = {name: (b, "s", name) for name, b in zip(("recorded_from", "recorded_until"), BOUNDS, strict=True)}
+    session = from_arrays([[0.9, 3.2], [3.9]], {"go": ([1.0, 3.0], "s", "go"), **bounds})
+    path = write_nwb(session, tmp_path / "a.nwb", start_time=START)
+    assert_same(read_nwb(path), session)
+    with h5py.File(path) as file:
+        assert file["units/obs_intervals"][:].tolist() == [[0, 2], [2.5, 4], [0, 4]]
+        assert file["units/obs_intervals_index"][:].tolist() == [2, 3]
+    by_trial = from_arrays([[[0.9], []], [[1.2], []]], {"go": ([1.0, 1.0], "s", "go"), **bounds}, clock="trial")
+    again = read_nwb(write_nwb(by_trial, tmp_path / "b.nwb", start_time=START))["trials"].to_dataset()
+    for name, wanted in zip(bounds, BOUNDS, strict=True):
+        np.testing.assert_allclose(again[name].values.T - again["trial_zero"].values, np.transpose(wanted))
+
+
+def test_intervals_that_spikes_lie_outside_of_are_not_said_to_be_all_that_was_recorded(tmp_path):
+    bounds = {"recorded_from": ([0.0, 5.0], "s", "from"), "recorded_until": ([2.0, 7.0], "s", "until")}
+    for spike, there in ((2.0, True), (5.0, True), (4.0, False), (-1.0, False), (7.5, False)):
+        session = from_arrays([[0.9, spike], []], bounds)
+        path = write_nwb(session, tmp_path / "a.nwb", start_time=START, overwrite=True)
+        assert_same(read_nwb(path), session)
+        with h5py.File(path) as file:
+            assert ("obs_intervals" in file["units"]) is there, spike
+
+
+def test_activity_alone_is_laid_out_by_its_time(tmp_path):
+    session = read_golub(golub_files.write(tmp_path / "small.mat"))
+    with refused("session/decoders", r"drop_nodes\(\"decoders\"\)"):
+        write_nwb(session, tmp_path / "a.nwb", start_time=START)
+    session = session.drop_nodes("decoders")
+    again = read_nwb(write_nwb(session, tmp_path / "a.nwb", start_time=START, gap=0.5))
+    xr.testing.assert_identical(again["activity"].to_dataset(), session["activity"].to_dataset())
+    trials = again["trials"].to_dataset()
+    xr.testing.assert_identical(trials.drop_vars("trial_zero"), session["trials"].to_dataset())
+    np.testing.assert_allclose(np.diff(trials["trial_zero"]), 0.5)  # trials of one step, the middle of which is known
+    numbers = xr.DataArray(np.zeros((1, 2)), dims=("trial", "factor"), attrs={"units": "1", "long_name": "factor"})
+    timeless = from_arrays(None, {"side": ([1], "1", "side")}, clock="trial", activity={"factors": numbers})
+    with refused("trial 0", "no finite time"):
+        write_nwb(timeless, tmp_path / "b.nwb", start_time=START)
 
 
 def test_a_session_that_differs_in_one_number_is_told_apart(tmp_path):

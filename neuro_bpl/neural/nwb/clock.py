@@ -73,7 +73,8 @@ def on_session_clock(session: xr.DataTree, gap: float) -> xr.DataTree:
     zero = np.concatenate([[0.0], np.cumsum(last - first + gap)[:-1]]) - first
     groups = {str(name): node.to_dataset() for name, node in session.children.items()}
     times = (*event_names(session), *RECORDED)
-    shifted = {name: groups["trials"][name].copy(data=groups["trials"][name].values + zero) for name in times}
+    # Transposed, since some have a value for each unit of a trial.
+    shifted = {name: groups["trials"][name].copy(data=(groups["trials"][name].values.T + zero).T) for name in times}
     about = {"units": "s", "long_name": "where the clock of the trial begins"}
     groups["trials"] = groups["trials"].assign(shifted).assign({ZERO: ("trial", zero, about)})
     for name in {"spikes", "events"} & set(groups):
@@ -92,19 +93,31 @@ def check_gap(gap: float) -> None:
         raise refusal("gap", gap, "a finite number above 0 (s)", "trials do not overlap", "gap=1.0")
 
 
-def _spans(session: xr.DataTree) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
-    """First and last finite moment of each trial: of its columns, its spikes and its events."""
+def moments(session: xr.DataTree) -> Float[np.ndarray, "moment trial"]:
+    """Times of each trial, finite or not: its events, and the bounds of what was recorded of it, or of each unit in it.
+
+    Trials of a trial clock have those of binned activity, too.
+    """
     table = session["trials"].to_dataset()
-    columns = [table[name].values.astype(float) for name in (*event_names(session), *RECORDED)]
-    moments = np.stack(columns) if columns else np.zeros((0, table.sizes["trial"]))
-    first = np.where(np.isfinite(moments), moments, np.inf).min(0)
-    last = np.where(np.isfinite(moments), moments, -np.inf).max(0)
+    rows = [np.atleast_2d(table[name].values.astype(float).T) for name in (*event_names(session), *RECORDED)]
+    if session.attrs["clock"] == "trial" and "activity" in session:
+        time = session["activity"].to_dataset().coords.get("time")
+        if time is not None and time.dims == ("time",) and time.attrs.get("units") == "s":
+            rows.append(np.repeat(time.values.astype(float)[:, None], table.sizes["trial"], axis=1))
+    return np.concatenate(rows)
+
+
+def _spans(session: xr.DataTree) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
+    """First and last finite moment of each trial: of its columns, its activity, its spikes and its events."""
+    known = moments(session)
+    first = np.where(np.isfinite(known), known, np.inf).min(0)
+    last = np.where(np.isfinite(known), known, -np.inf).max(0)
     for name in {"spikes", "events"} & set(session.children):
         happened = session[name].to_dataset()
         trial, time = happened["trial"].values, happened["time"].values
-        known = np.isfinite(time)
-        np.minimum.at(first, trial[known], time[known])
-        np.maximum.at(last, trial[known], time[known])
+        there = np.isfinite(time)
+        np.minimum.at(first, trial[there], time[there])
+        np.maximum.at(last, trial[there], time[there])
     if not np.isfinite(first).all():
         at = int((~np.isfinite(first)).argmax())
         fix = 'a column with a time, such as {"stimulus_on": (times, "s", "stimulus onset")}'

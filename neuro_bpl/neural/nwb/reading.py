@@ -39,10 +39,11 @@ def read_nwb(path: Path | str, *, events: Sequence[str] = ()) -> xr.DataTree:
 
     Units with their spike times, scalar columns and the region of their electrodes; trials with their scalar columns,
     of which `start_time`, `stop_time`, others that end in `_time`, and those named are events; events tables; every
-    time series but raw voltage and video, as group `behaviour`; metadata as attributes. A trial counts as recorded
-    within the `obs_intervals` that all units have and its start lies in, and never where there is none. What has no
-    place in a session is listed in `attrs["not_read"]` (JSON), each with its place in the file and its type. A file
-    that `write_nwb` has written gives back what was written.
+    time series but raw voltage and video, as group `behaviour`; metadata as attributes. In a trial a unit counts as
+    recorded within that one of its `obs_intervals` in which the trial starts, and not at all where there is none. What
+    has no place in a session is listed in `attrs["not_read"]` (JSON), each with its place in the file and its type. A
+    session that `write_nwb` has written comes back as it was; of a run, the arrays are series of `behaviour`, and
+    `read_run_nwb` gives them by trial and step.
 
     A file that was cut short is refused. Where single bytes were changed, HDF5 itself may end the process: a checksum
     tells such files beforehand, as `fetch` does.

@@ -153,7 +153,8 @@ def _add_units(nwb: Any, chosen: Network, written: Written, steps: Steps) -> Non
         about_units = {"population": (population, "1", "; ".join(f"{k}: {v}" for k, v in FIBRES.items()))}
         columns = {**about_units, "number": (number, "1", "number of the cortical unit or state component")}
         table = from_arrays(None, {}, units=columns)["units"].to_dataset()
-        nwb.units = tables.new_units(table, None, trains, np.stack([steps.starts, steps.stops], axis=-1))
+        intervals = np.stack([steps.starts, steps.stops], axis=-1)
+        nwb.units = tables.new_units(table, None, trains, [intervals] * len(trains))
 
 
 def _recorded(activity: xr.Dataset, name: str) -> xr.DataArray:

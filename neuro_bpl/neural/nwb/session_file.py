@@ -1,7 +1,7 @@
 """A recorded session as the contents of an NWB file."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,10 @@ import xarray as xr
 from jaxtyping import Float
 
 from neuro_bpl.neural.nwb import about, layout, series, tables
-from neuro_bpl.neural.nwb.clock import on_session_clock
+from neuro_bpl.neural.nwb.clock import moments, on_session_clock
 from neuro_bpl.neural.nwb.file import library
 from neuro_bpl.neural.nwb.tables import described, refuse_reserved
-from neuro_bpl.neural.session import RECORDED, event_names, spike_times, validate
+from neuro_bpl.neural.session import RECORDED, spike_times, validate
 from neuro_bpl.parameters import refusal
 
 WHAT = "A recorded session, as neuro_bpl had it."
@@ -23,10 +23,10 @@ TABLES = ("units", "trials", "spikes", "events")
 def file_of_session(session: xr.DataTree, gap: float, start_time: datetime.datetime | None) -> Any:
     """A `pynwb.NWBFile` that holds a session."""
     validate(session)
+    _refuse_without_place({str(name): node.to_dataset() for name, node in session.children.items()})
     start = about.start_of(start_time, layout.plain(session.attrs), "start_time")
     laid = session if session.attrs["clock"] == "session" else on_session_clock(session, gap)
     groups = {str(name): node.to_dataset() for name, node in laid.children.items()}
-    _refuse_without_place(groups)
     attrs = {k: v for k, v in layout.plain(laid.attrs).items() if k not in ("format", "format_version", "clock")}
     nwb = about.new_file(attrs, WHAT, start)
     kept: layout.Layout = {"of": layout.RECORDING, "groups": list(groups), "attrs": attrs}
@@ -70,14 +70,13 @@ def _add_trials(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Lay
 
 def _bounds(session: xr.DataTree) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
     """Start and stop of each trial: its first and its last moment, of events and of what was recorded."""
-    table = session["trials"].to_dataset()
-    moments = np.stack([table[name].values.astype(float) for name in (*event_names(session), *RECORDED)])
-    finite = np.isfinite(moments)
-    if not finite.any(0).all() and not set(BOUNDS) <= set(table.data_vars):
+    known = moments(session)
+    finite = np.isfinite(known)
+    if not finite.any(0).all() and not set(BOUNDS) <= set(session["trials"].data_vars):
         at = int((~finite.any(0)).argmax())
         allowed, fix = "at least one finite time a trial", '{"start_time": (times, "s", "start"), …}'
-        raise refusal(f"trials without a time, such as {at}", moments[:, at], allowed, "NWB's trials have a start", fix)
-    return np.where(finite, moments, np.inf).min(0), np.where(finite, moments, -np.inf).max(0)
+        raise refusal(f"trials without a time, such as {at}", known[:, at], allowed, "NWB's trials have a start", fix)
+    return np.where(finite, known, np.inf).min(0), np.where(finite, known, -np.inf).max(0)
 
 
 def _add_units(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layout:
@@ -88,21 +87,38 @@ def _add_units(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layo
         table = table.assign({tables.NAMES: ("unit", labels, {"units": "1", "long_name": "name of the unit"})})
     if n_units:
         trains = [spike_times(session, unit) for unit in range(n_units)] if "spikes" in session else None
-        nwb.units = tables.new_units(table, None if named else labels, trains, _observed(session))
+        nwb.units = tables.new_units(table, None if named else labels, trains, _observed(session, trains))
     return {"units": described(table), "named": named}
 
 
-def _observed(session: xr.DataTree) -> Float[np.ndarray, "interval bound"] | None:
-    """Intervals in which units were recorded, overlapping ones as one; None where bounds are not known."""
-    table = session["trials"].to_dataset()
-    bounds = np.stack([table[name].values.astype(float) for name in RECORDED], axis=-1)
-    if not len(bounds) or not np.isfinite(bounds).all():
-        return None
-    ordered = bounds[np.argsort(bounds[:, 0])]
+def _observed(session: xr.DataTree, trains: Sequence[np.ndarray] | None) -> list[np.ndarray] | None:
+    """Intervals in which each unit was recorded; None where they are not known.
+
+    Nor are they where spikes lie outside: NWB's intervals say that a unit was not recorded there.
+    """
+    table, n_units = session["trials"].to_dataset(), session["units"].sizes["unit"]
+    bounds = [np.atleast_2d(table[name].values.astype(float).T) for name in RECORDED]
+    each = np.stack([np.broadcast_to(rows, (n_units, table.sizes["trial"])) for rows in bounds], axis=-1)
+    found = [_united(intervals[intervals[:, 0] <= intervals[:, 1]]) for intervals in each]
+    whole = all(np.isfinite(intervals).all() for intervals in found) and any(len(intervals) for intervals in found)
+    inside = trains is None or all(_lies_in(train, of).all() for train, of in zip(trains, found, strict=True))
+    return found if whole and inside else None
+
+
+def _united(intervals: Float[np.ndarray, "interval bound"]) -> Float[np.ndarray, "united bound"]:
+    """Intervals in order, overlapping ones as one."""
+    ordered = intervals[np.argsort(intervals[:, 0])]
     reached = np.maximum.accumulate(ordered[:, 1])
-    first = np.concatenate([[True], ordered[1:, 0] > reached[:-1]])
-    last = np.concatenate([first[1:], [True]])
+    first = np.concatenate([np.ones(len(ordered[:1]), bool), ordered[1:, 0] > reached[:-1]])
+    last = np.concatenate([first[1:], np.ones(len(ordered[:1]), bool)])
     return np.stack([ordered[first, 0], reached[last]], axis=-1)
+
+
+def _lies_in(times: Float[np.ndarray, " spike"], intervals: Float[np.ndarray, "interval bound"]) -> np.ndarray:
+    """Whether each time lies in one of the intervals, which are in order and apart."""
+    before = np.searchsorted(intervals[:, 0], times, side="right") - 1
+    ends = np.concatenate([intervals[:, 1], [-np.inf]])  # the last one is that of none
+    return times <= ends[before]
 
 
 def _add_events(nwb: Any, events: xr.Dataset) -> layout.Layout:

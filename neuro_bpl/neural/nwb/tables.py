@@ -23,7 +23,7 @@ EVENTS_RESERVED = ("id", "row", "timestamp")
 
 
 def columns_of(table: Any, kept: Mapping[str, Any], events: Iterable[str] = ()) -> tuple[Columns, list[Any]]:
-    """Columns with one value a row, and the containers that they are.
+    """Columns with one value a row, and the containers that they are; of those that neuro_bpl kept, with several, too.
 
     A unit is the one that neuro_bpl kept in the file; else "s" for columns of times, those whose name ends in `_time`
     (as the best practices of NWB ask for), and those named in `events`; "1" for texts, truth values and whole numbers;
@@ -33,7 +33,7 @@ def columns_of(table: Any, kept: Mapping[str, Any], events: Iterable[str] = ()) 
     taken = []
     for name in table.colnames:
         column = table[name]
-        values = _scalars(column)
+        values = _rows(column, 2 if name in kept else 1)
         if values is not None:
             known = kept.get(name, {})
             unit = known.get("units") or _unit(name, column, values, frozenset(events))
@@ -85,15 +85,18 @@ def new_intervals(name: str, description: str, table: xr.Dataset, bounds: Mappin
 
 
 def new_units(
-    table: xr.Dataset, ids: np.ndarray | None, trains: Sequence[np.ndarray] | None, observed: np.ndarray | None
+    table: xr.Dataset,
+    ids: np.ndarray | None,
+    trains: Sequence[np.ndarray] | None,
+    observed: Sequence[np.ndarray] | None,
 ) -> Any:
-    """`Units` with their spike times, and the intervals in which all of them were recorded."""
+    """`Units` with their spike times, and the intervals in which each of them was recorded."""
     core, n_units = _core(), table.sizes["unit"]
     made = [core.VectorData(**column) for column in _vectors("units", table).values()]
     if trains is not None:
         made += _ragged("spike_times", "spike times (s)", trains)
     if observed is not None:
-        made += _ragged("obs_intervals", "intervals in which the unit was recorded (s)", [observed] * n_units)
+        made += _ragged("obs_intervals", "intervals in which the unit was recorded (s)", observed)
     numbers = np.arange(n_units) if ids is None else ids
     return library().misc.Units(name="units", description="Units.", id=numbers.tolist(), columns=made)
 
@@ -158,14 +161,14 @@ def _ids(labels: xr.DataArray) -> list[int]:
     return labels.values.tolist() if whole else list(range(labels.size))
 
 
-def _scalars(column: Any) -> np.ndarray | None:
-    """One number or text a row; None for a column of anything else."""
+def _rows(column: Any, most_dims: int) -> np.ndarray | None:
+    """One number or text a row, or as many numbers in each; None for a column of anything else."""
     if not hasattr(column, "description") or type(column).__name__ in ("VectorIndex", "DynamicTableRegion"):
         return None
     values = np.asarray(column.data[:])
     if values.ndim == 1 and values.dtype == object and all(isinstance(value, (str, bytes)) for value in values):
         values = np.asarray([v.decode() if isinstance(v, bytes) else v for v in values], str)
-    return values if values.ndim == 1 and values.dtype.kind in KINDS else None
+    return values if 1 <= values.ndim <= most_dims and values.dtype.kind in KINDS else None
 
 
 def _unit(name: str, column: Any, values: np.ndarray, events: frozenset[str]) -> str:

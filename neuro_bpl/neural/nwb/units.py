@@ -17,12 +17,15 @@ class Units(NamedTuple):
     names: np.ndarray
     observed: list[np.ndarray] | None
 
-    def recorded(
-        self, starts: Float[np.ndarray, " trial"]
-    ) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
-        """From when until when all units were recorded around the start of each trial; from inf until −inf: never."""
-        bounds = [_around(starts, intervals) for intervals in self.observed or []]
-        return np.max([b[0] for b in bounds], axis=0), np.min([b[1] for b in bounds], axis=0)
+    def recorded(self, starts: Float[np.ndarray, " trial"]) -> list[np.ndarray]:
+        """From when and until when each unit was recorded around the start of each trial; from inf until −inf: never.
+
+        Both are (trial, unit), or (trial) where all units were recorded at the same times.
+        """
+        around = [_around(starts, intervals) for intervals in self.observed or []]
+        bounds = [np.stack(of_units, axis=-1) for of_units in zip(*around, strict=True)]
+        together = all((values == values[:, :1]).all() for values in bounds)
+        return [values[:, 0] if together else values for values in bounds]
 
 
 def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:

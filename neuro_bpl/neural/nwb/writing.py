@@ -38,7 +38,8 @@ def write_nwb(
     Of a run, all that was recorded in its group `activity` is written, as time series of a processing module of that
     name, with trials laid one after another; with the run's parameters and provenance as JSON. Spikes and events of
     climbing fibres are there where they are asked for, as units of which `population` says what they are. A session on
-    a trial clock is laid out the same way, and its trials get a column `trial_zero`: where their own clock begins.
+    a trial clock is laid out the same way, by the first and last moment of each trial: of its events, its spikes, its
+    bounds and the `time` (s) of binned activity. Its trials get a column `trial_zero`: where their own clock begins.
     The file appears when it is whole.
 
     Parameters

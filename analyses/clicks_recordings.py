@@ -3,8 +3,10 @@
 Reads the sessions of a folder, those of frontal (FOF) and of parietal (PPC) cortex.  For each region: area under the
 ROC curve of choice by time from stimulus onset, rectified at ½ in each unit, mean over units with its 95 % interval
 (bootstrap over units), beside the same of choices shuffled within sessions, since what is rectified lies above ½ by
-chance, too.  Windows are counted in all trials, and in those alone whose stimulus lasts until the window's end: in the
-others the rat is on its way.  Trials in a long run without a spike are left out: there the recording had broken off.
+chance, too.  Windows are counted in all trials; in those alone whose stimulus lasts until the window's end, since in
+the others the rat is on its way; and in all, but only spikes until the stimulus ends.  Of each rat: psychometric curve,
+parameters with their 95 % interval (bootstrap over trials).  Trials in a long run without a spike are left out: there
+the recording had broken off.
 Draws a figure (PNG and SVG) and prints Markdown tables.
 """
 
@@ -22,13 +24,18 @@ from neuro_bpl import cli, figures
 from neuro_bpl.neural.alignment import align
 from neuro_bpl.neural.binning import bin
 from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.psychometry import curve, psychometric
+from neuro_bpl.neural.psychometry import curve, intervals, psychometric
 from neuro_bpl.parameters import check, field, refusal
 
 WINDOWS = ((-0.3, 0.0), (0.0, 0.2), (0.2, 0.4))  # seconds from stimulus onset
 LOOKS = {"FOF": ("#0072B2", "-", "o"), "PPC": ("#D55E00", "--", "s")}
-SETS = ("all trials", "stimulus still on")
-RATS = "| rat | region | sessions | units | trials (not recorded) | bias (logit) | sensitivity (logit/click) | lapses |"
+SETS = ("all trials", "stimulus still on", "spikes until it ends")
+DRAWN = SETS[:2]
+DIGITS = {"bias": "+.2f", "sensitivity": ".3f", "lapse_left": ".2f", "lapse_right": ".2f"}
+RATS = (
+    "| rat | region | sessions | units | trials (not recorded) | bias (logit) | sensitivity (logit/click) "
+    "| lapses left | lapses right |"
+)
 AREAS = "| region | window (s) | trials | choice AUC, 95 % interval | shuffled: mean, 95th percentile | p |"
 
 
@@ -44,6 +51,7 @@ class Parameters:
     longest_silence: int = field(4, "longest run of trials without a spike that counts as recorded", low=0)
     n_permutations: int = field(2000, "shuffles of choices", low=1)
     n_bootstrap: int = field(2000, "draws of units", low=100)
+    n_refits: int = field(500, "draws of the trials of each rat, to which its curve is fitted again", low=100)
     seed: int = field(0, "of shuffles and draws", low=0)
     output: str = field("data/figures/clicks_recordings", "figure, without suffix; an older one there is replaced")
 
@@ -63,17 +71,27 @@ class Tuning:
     chance: xr.DataArray
 
 
-def counts_of(session: xr.DataTree, start: float, end: float, width: float, p: Parameters) -> xr.DataArray:
-    """Spike counts from stimulus onset; NaN in trials where the recording had broken off."""
-    counts = bin(align(session, "stimulus_on", (start, end)), width)
+def counts_of(
+    session: xr.DataTree, start: float, end: float, width: float, p: Parameters, until_off: bool = False
+) -> xr.DataArray:
+    """Counts from stimulus onset, of all spikes or those until its end; NaN where the recording had broken off."""
+    aligned = align(session, "stimulus_on", (start, end))
+    if until_off:
+        ends = aligned["stimulus_off"].values[aligned["spike_trial"].values]
+        aligned = aligned.isel(spike=aligned["spike_time"].values < ends)
+    counts = bin(aligned, width)
     return counts.where(counts["silent_run"] <= p.longest_silence)
 
 
 def in_windows(session: xr.DataTree, p: Parameters) -> xr.DataArray:
     """Counts in each window `(set, trial, time, unit)`, where a set has no trial NaN."""
-    counts = xr.concat([counts_of(session, *window, window[1] - window[0], p) for window in WINDOWS], "time")
-    ends = xr.DataArray([end for _, end in WINDOWS], {"time": counts["time"]})
-    return xr.concat([counts, counts.where(counts["stimulus_off"] >= ends)], xr.Variable("set", list(SETS)))
+    both = [
+        xr.concat([counts_of(session, start, end, end - start, p, until_off) for start, end in WINDOWS], "time")
+        for until_off in (False, True)
+    ]
+    ends = xr.DataArray([end for _, end in WINDOWS], {"time": both[0]["time"]})
+    still_on = both[0].where(both[0]["stimulus_off"] >= ends)
+    return xr.concat([both[0], still_on, both[1]], xr.Variable("set", list(SETS)))
 
 
 def tuning(counts: list[xr.DataArray], p: Parameters) -> Tuning:
@@ -110,15 +128,20 @@ def interval(samples: list[np.ndarray], p: Parameters) -> tuple[np.ndarray, np.n
 
 def report_rats(sessions: list[xr.DataTree], p: Parameters) -> None:
     """Print what was read of each rat, and how its choices follow the evidence."""
-    print(f"{RATS}\n|---|---|---|---|---|---|---|---|")
+    print(f"{RATS}\n|---|---|---|---|---|---|---|---|---|")
     for rat, own in by("subject", sessions).items():
         trials = pooled(own)
-        fit = {name: float(value) for name, value in psychometric(trials).data_vars.items() if value.ndim == 0}
+        fitted, bounds = psychometric(trials), intervals(trials, n_bootstrap=p.n_refits, seed=p.seed)
+        parameters = (f"{float(fitted[name]):{at}} {between(bounds[name], at)}" for name, at in DIGITS.items())
         units = sum(session["units"].sizes["unit"] for session in own)
         silent = int((trials["silent_run"] > p.longest_silence).sum())
         what = f"| {rat} | {own[0].attrs['region']} | {len(own)} | {units} | {trials.sizes['trial']} ({silent})"
-        lapses = f"{fit['lapse_left']:.2f} left, {fit['lapse_right']:.2f} right"
-        print(f"{what} | {fit['bias']:+.2f} | {fit['sensitivity']:.3f} | {lapses} |")
+        print(f"{what} | {' | '.join(parameters)} |")
+
+
+def between(bounds: xr.DataArray, digits: str) -> str:
+    """An interval, written."""
+    return "[{}]".format(", ".join(f"{float(bound):{digits}}" for bound in bounds))
 
 
 def report_areas(tunings: dict[str, Tuning], p: Parameters) -> None:
@@ -189,7 +212,7 @@ def draw_windows(axes: Axes, tunings: dict[str, Tuning], p: Parameters) -> None:
     """One dot a unit, the mean with its interval (all trials, and those with the stimulus on), the mean of shuffles."""
     for side, (region, found) in zip((-1, 1), tunings.items(), strict=False):
         colour, _, marker = LOOKS[region]
-        for at, (shift, name) in itertools.product(range(len(WINDOWS)), zip((-0.09, 0.09), SETS, strict=True)):
+        for at, (shift, name) in itertools.product(range(len(WINDOWS)), zip((-0.09, 0.09), DRAWN, strict=True)):
             values, place = np.sort(found.areas.sel(set=name)[:, at].values), at + 0.2 * side + shift
             low, high = interval([values], p)
             look = {"fmt": marker, "color": colour, "capsize": 2, "markersize": 4.5}

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from tiny import refused
 
 from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.psychometry import curve, fractions, psychometric
+from neuro_bpl.neural.psychometry import curve, fractions, intervals, psychometric
 
 
 def responses(values, choices, **coordinates):
@@ -145,6 +145,20 @@ def test_intervals_hold_what_choices_were_drawn_with_in_19_of_20_bins():
         held.append((found["low"].values < truth) & (truth < found["high"].values))
         assert not ((found["low"] < truth[::-1]) & (truth[::-1] < found["high"]))[[0, 2]].any()
     assert 0.93 < np.mean(held) < 0.97
+
+
+def test_intervals_of_parameters_hold_what_choices_were_drawn_with():
+    held = []
+    for seed in range(12):
+        trials, truth = simulated(1500, 0.5, 0.2, 0.1, 0.05, seed)
+        found = intervals(trials, n_bootstrap=100)
+        held += [float(found[name][0]) < value < float(found[name][1]) for name, value in truth.items()]
+        assert not found["sensitivity"][0] < 0.4 < found["sensitivity"][1]
+    assert 0.85 < np.mean(held) <= 1
+    xr.testing.assert_identical(found, intervals(trials, n_bootstrap=100))
+    assert (intervals(trials, n_bootstrap=100, seed=1) != found).any().to_array().any()
+    with refused("n_bootstrap = 99", "at least 100"):
+        intervals(trials, n_bootstrap=99)
 
 
 @pytest.mark.parametrize(("n_bins", "wanted"), [(1, [0.9]), (2, [3 / 7, 2]), (3, [0, 1, 2]), (50, [0, 1, 2])])

@@ -32,18 +32,30 @@ def test_the_analysis_finds_the_region_and_the_window_that_tell_the_choice(scrip
     for name, much in (("T034_1", 20), ("T036_1", 20), ("T035_1", 0), ("T011_1", 0)):
         seed = int(name[1:4])
         hanks_files.write(tmp_path / f"{name}.mat", tells(hanks_files.trials(seed, 80), much))
-    words = ("--folder", tmp_path, "--output", tmp_path / "figure", "--n-permutations", 200, "--n-bootstrap", 200)
+    words = (
+        "--folder",
+        tmp_path,
+        "--output",
+        tmp_path / "figure",
+        "--n-permutations",
+        200,
+        "--n-bootstrap",
+        200,
+        "--n-refits",
+        100,
+    )
     status, out, err = script(SCRIPT, *words)
     assert (status, err) == (0, "")
     found = rows(out)
-    assert len(found) == 12
+    assert len(found) == 18
     for (region, start, kind), (area, p) in found.items():
         if (region, start) == ("FOF", 0.2):
-            assert (area > 0.9, p) == (True, 0.005), kind
+            least = 0.7 if kind == "spikes until it ends" else 0.9  # some stimuli end before units fire
+            assert (area > least, p) == (True, 0.005), kind
         else:
             assert area < 0.65, kind
     assert np.mean([p < 0.05 for key, (_, p) in found.items() if key[:2] != ("FOF", 0.2)]) <= 0.2
-    assert "| T034 | FOF | 1 | 2 | 80 (0) |" in out
+    assert re.search(r"\| T034 \| FOF \| 1 \| 2 \| 80 \(0\) (\| [-+.\d]+ \[[-+.\d]+, [-+.\d]+\] ){4}\|\n", out)
     assert "| FOF − PPC, above shuffles | 0.2 to 0.4 |" in out
     assert {path.suffix for path in tmp_path.glob("figure.*")} == {".png", ".svg"}
 
@@ -86,3 +98,4 @@ def test_frontal_units_tell_the_choice_before_parietal_ones(script, tmp_path):
     assert [round(found["PPC", start, "all trials"][0], 2) for start in (-0.3, 0.0, 0.2)] == [0.53, 0.53, 0.62]
     assert found["FOF", 0.0, "all trials"][1] < 0.01 < 0.2 < found["PPC", 0.0, "all trials"][1]
     assert found["PPC", 0.2, "stimulus still on"][0] < found["PPC", 0.2, "all trials"][0]
+    assert round(found["PPC", 0.2, "spikes until it ends"][0], 2) == 0.55

@@ -59,6 +59,57 @@ def psychometric(
     return xr.Dataset(scalars, attrs={"trials_left_out": n_left_out}).merge(fractions(x, right, n_bins))
 
 
+def intervals(
+    trials: xr.Dataset | xr.DataTree,
+    evidence: str = "evidence",
+    choice: str = "went_right",
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> xr.Dataset:
+    """95 % intervals of what `psychometric` fits: percentiles of fits to trials that are drawn with replacement.
+
+    Parameters
+    ----------
+    trials, evidence, choice
+        As `psychometric` takes them.
+    n_bootstrap : int
+        Draws, each of as many trials as there are.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    Dataset
+        `bias`, `sensitivity`, `lapse_left` and `lapse_right`, each (bound): "low" and "high". A lapse that is fitted
+        as 0 has an interval from 0.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 100 draws, or where `psychometric` refuses.
+
+    Examples
+    --------
+    >>> x = np.repeat([-4.0, -1.0, 1.0, 4.0], 50)
+    >>> right = np.arange(200) % 50 < np.repeat([1, 16, 34, 49], 50)
+    >>> trials = xr.Dataset({"evidence": ("trial", x), "went_right": ("trial", right)})
+    >>> low, high = intervals(trials, n_bootstrap=100)["sensitivity"].values
+    >>> bool(low < psychometric(trials)["sensitivity"] < high)
+    True
+    """
+    if n_bootstrap < 100:
+        raise refusal("n_bootstrap", n_bootstrap, "at least 100", "2.5 % of draws lie below", "n_bootstrap=1000")
+    table = trials["trials"].to_dataset() if isinstance(trials, xr.DataTree) else trials
+    x, right, _ = _columns(table, evidence, choice)
+    values, counts = _counted(x, right)
+    starts = _starts(x, right, fit(x, right))
+    drawn = np.random.default_rng(seed).multinomial(len(x), counts.ravel() / len(x), n_bootstrap)
+    fits = np.array([_best(values, draw.reshape(counts.shape), starts, refuse=False)[:4] for draw in drawn])
+    bounds = np.quantile(fits, (0.025, 0.975), axis=0)
+    columns = {name: ("bound", bounds[:, at], {"long_name": f"{name}, 95 %"}) for at, name in enumerate(PARAMETERS)}
+    return xr.Dataset(columns, {"bound": ["low", "high"]})
+
+
 def curve(fitted: xr.Dataset, evidence: Float[np.ndarray, " value"]) -> Float[np.ndarray, " value"]:
     """P(right) of a fit at given evidence.
 
@@ -73,19 +124,52 @@ def curve(fitted: xr.Dataset, evidence: Float[np.ndarray, " value"]) -> Float[np
 
 def fit(x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"]) -> tuple[float, ...]:
     """β₀, β₁, ℓ_left, ℓ_right of highest likelihood, and the log-likelihood; best of several starts."""
+    return _best(*_counted(x, right), _starts(x, right))
+
+
+def _counted(
+    x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"]
+) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, "side value"]]:
+    """Each value of evidence, and how often choices went right and left at it."""
+    values, place = np.unique(x, return_inverse=True)
+    return values, np.stack([np.bincount(place, chosen, len(values)) for chosen in (right, ~right)])
+
+
+def _starts(
+    x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"], near: tuple[float, ...] | None = None
+) -> list[tuple[float, ...]]:
+    """Parameters from which fits set out, of evidence up to ±1; those near a fit, with lapses off their bounds."""
+    if near is not None:
+        bias, sensitivity = near[0], near[1] * np.abs(x).max()
+        return [(bias, sensitivity, max(near[2], START[0]), max(near[3], START[0]))]
+    slope = np.sign(np.cov(x, right)[0, 1])
+    return [(0.0, slope * steep, lapse, lapse) for steep in (1.0, 5.0) for lapse in START]
+
+
+def _best(
+    values: Float[np.ndarray, " value"], counts: np.ndarray, starts: list[tuple[float, ...]], refuse: bool = True
+) -> tuple[float, ...]:
+    """The likeliest fit, and its log-likelihood; one that does not converge is refused, or taken as it is."""
     from scipy.optimize import minimize
 
-    scale = np.abs(x).max()
+    scale = np.abs(values).max()
     bounds = [(None, None), (None, None), (0, MOST_LAPSES), (0, MOST_LAPSES)]
-    slope = np.sign(np.cov(x, right)[0, 1])
 
-    def loss(parameters: np.ndarray) -> float:
-        probability = np.clip(_probability(parameters, x / scale), 1e-12, 1 - 1e-12)
-        return -float(np.log(np.where(right, probability, 1 - probability)).sum())
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Negative log-likelihood, and its gradient."""
+        low, span = parameters[3], 1 - parameters[2] - parameters[3]
+        exact = _probability(parameters, values / scale)
+        probability = np.clip(exact, 1e-12, 1 - 1e-12)
+        slope = (counts[0] / probability - counts[1] / (1 - probability)) * (exact == probability)
+        part = (probability - low) / span if span > 0 else np.full(len(values), 0.5)
+        steep = span * part * (1 - part)
+        gradient = np.stack([steep, steep * values / scale, -part, 1 - part]) @ slope
+        return -float((counts * np.log([probability, 1 - probability])).sum()), -gradient
 
-    starts = [(0.0, slope * steep, lapse, lapse) for steep in (1.0, 5.0) for lapse in START]
-    found = min((minimize(loss, s, method="L-BFGS-B", bounds=bounds) for s in starts), key=lambda one: one.fun)
-    if not found.success:
+    found = min(
+        (minimize(loss, s, jac=True, method="L-BFGS-B", bounds=bounds) for s in starts), key=lambda one: one.fun
+    )
+    if refuse and not found.success:
         raise refusal("fit", found.message, "one that converges", "its numbers mean nothing otherwise", "more trials")
     bias, sensitivity, left, other = found.x
     return float(bias), float(sensitivity / scale), float(left), float(other), -float(found.fun)

@@ -139,13 +139,13 @@ def dynamical_similarity(x: Trajectories, y: Trajectories, *, n_delays: int = 4,
     ----------
     x, y : arrays `(condition, time, unit)`
         Trajectories in bins without gaps, at the same interval; conditions, times and units may differ.
+    n_delays, rank : int
+        As in `linear_operator`.
 
     Notes
     -----
     Noise lowers the eigenvalues of an operator. Populations that are not equally noisy differ for that alone, and a
     noisy one may be more similar to other dynamics than to its own.
-    n_delays, rank : int
-        As in `linear_operator`.
     """
     first, second = (linear_operator(values, n_delays=n_delays, rank=rank) for values in (x, y))
     return operator_similarity(first, second)

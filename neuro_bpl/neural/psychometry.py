@@ -68,6 +68,8 @@ def intervals(
 ) -> xr.Dataset:
     """95 % intervals of what `psychometric` fits: percentiles of fits to trials that are drawn with replacement.
 
+    A fit to a draw that does not converge counts as far as it came.
+
     Parameters
     ----------
     trials, evidence, choice

@@ -1,7 +1,8 @@
 """What a run records, by name, with dims, units and cadence.
 
 Quantities of learning are recorded at every update. Quantities of the circuit are computed on the task's fixed probe
-batch, with weights held (`probing`): at every evaluation, or (large ones) at every snapshot.
+batch, with weights held (`probing`): at every evaluation, or (large ones) at every snapshot. Where the task is a
+curriculum, measures of gradients are taken on held-out trials of each network's own level instead.
 """
 
 from collections.abc import Callable, Iterable
@@ -269,6 +270,11 @@ def _check_list(names: Iterable[str]) -> None:
 def probed(names: Iterable[str], *cadences: str) -> tuple[str, ...]:
     """Those of the names that are computed on the probe batch, at these cadences."""
     return tuple(name for name in names if QUANTITIES[name].of is not None and QUANTITIES[name].cadence in cadences)
+
+
+def of_level(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that measure gradients: with a curriculum, on trials of the level that is being learnt."""
+    return tuple(name for name in names if QUANTITIES[name].group == "gradients")
 
 
 def on_probe(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +20,7 @@ from neuro_bpl.parameters import refusal
 from neuro_bpl.progress import Report
 from neuro_bpl.recording import EVALUATION, SNAPSHOT
 from neuro_bpl.results import Part, Piece
+from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
 from neuro_bpl.trials import Trials
 
@@ -156,13 +157,25 @@ class Trainer:
         at_snapshot = update in experiment.schedule.snapshots()
         asked = recording.probed(names, EVALUATION, *([SNAPSHOT] if at_snapshot else []))
         piece = results.evaluation(self.part, update, found)
-        if asked:
+        for own, names in self.probes(learners, asked):
             batch_size = experiment.schedule.batch_size
-            values = _probe(experiment.circuit, self.hyper, learners.weights, self.probe, batch_size, asked)
+            values = _probe(experiment.circuit, self.hyper, learners.weights, self.probe, own, batch_size, names)
             piece |= results.probed(self.part, update, jax.device_get(values))
         if at_snapshot:
             piece |= results.weights(self.part, update, jax.device_get(learners.weights))
         return piece
+
+    def probes(self, learners: Learner, asked: tuple[str, ...]) -> Iterator[tuple[Trials | tuple[()], tuple[str, ...]]]:
+        """Trials of each network, () where all share the probe batch, and the quantities to compute on them.
+
+        With a curriculum, gradients are looked at where the network learns: on held-out trials of its own level.
+        """
+        at_level = recording.of_level(asked) if isinstance(self.part.first.task, Curriculum) else ()
+        shared = tuple(name for name in asked if name not in at_level)
+        if shared:
+            yield (), shared
+        if at_level:
+            yield _of_level(self.part.first.task, learners.level, self.probe), at_level
 
     def commit(self, piece: Piece, learners: Learner, done: int) -> None:
         """Hand a piece to the sink, with the checkpoint to go on from while there is more to do."""
@@ -213,13 +226,28 @@ def said(labels: Sequence[results.Label], descriptions: Sequence[Mapping[str, An
 
 @partial(jax.jit, static_argnames=("circuit", "batch_size", "names"))
 def _probe(
-    circuit: Circuit, hyper: Hyperparameters, weights: Weights, trials: Trials, batch_size: int, names: tuple[str, ...]
+    circuit: Circuit,
+    hyper: Hyperparameters,
+    weights: Weights,
+    shared: Trials,
+    own: Trials | tuple[()],
+    batch_size: int,
+    names: tuple[str, ...],
 ) -> dict[str, Array]:
-    def one(own: tuple) -> dict[str, Array]:
-        varying, weights = own
-        return recording.on_probe(circuit, hyper.of(varying)[0], weights, trials, batch_size, names)
+    """Quantities of every network, on trials of its own or, without any, on those that all share."""
 
-    return jax.lax.map(one, (hyper.varying, weights))
+    def one(network: tuple) -> dict[str, Array]:
+        varying, weights, own = network
+        return recording.on_probe(circuit, hyper.of(varying)[0], weights, own or shared, batch_size, names)
+
+    return jax.lax.map(one, (hyper.varying, weights, own))
+
+
+def _of_level(task: Curriculum, levels: PyTree, like: Trials) -> Trials:
+    """Held-out trials of every network's level, as many as those of the probe batch and padded to their steps."""
+    enough, key = task.padded(jax.device_get(levels)), held_out_key("validation")
+    drawn = jax.vmap(lambda level: enough.sample_level(level, key, key, like.n_trials).padded(like.n_steps))
+    return drawn(levels)
 
 
 def _padded(task: Task, *levels: PyTree) -> tuple[Task, PyTree]:

@@ -5,6 +5,7 @@ at each trial's last step, `(batch, 1, ...)`. Trials of different length share a
 trial's own end carry no loss and no gradient.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 
@@ -76,6 +77,18 @@ class Trials:
     def targets_first(self) -> Shaped[Array, "*outputs target batch"]:
         """Targets with outputs first (absent for class numbers) and trials last."""
         return jnp.moveaxis(self.targets, 0, -1).swapaxes(0, -2)
+
+    def padded(self, n_steps: int) -> "Trials":
+        """The same trials with silent steps after their ends, `n_steps` in all; those that are as long stay as is."""
+        more = max(n_steps - self.n_steps, 0)
+
+        def stretched(values: Array) -> Array:
+            return jnp.pad(values, [(0, 0), (0, more), *[(0, 0)] * (values.ndim - 2)])
+
+        kept = {} if self.at_last_step else {"targets": stretched(self.targets)}
+        if self.mask is not None and not self.at_last_step:
+            kept["mask"] = stretched(self.mask)
+        return dataclasses.replace(self, inputs=stretched(self.inputs), lengths=self.last_step(), **kept)
 
     def by_step(
         self,

@@ -7,6 +7,7 @@ The task of Graves, Wayne & Danihelka 2014 (arXiv:1410.5401, "repeat copy"), wit
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from neuro_bpl.trials import Trials
 
 Level = int | Int[Array, ""]
 FLAGS = 3  # steps of a trial that show no bit of the pattern: its start, the repeat count, its end
-SHORTEST = 16  # steps; padding is this, times a power of 2
+SHORTEST = (8, 12)  # steps; padding is one of these, times a power of 2
 
 
 @partial(
@@ -149,23 +150,22 @@ class CopyRepeat:
         return n_steps_of(level)
 
     def padded(self, levels: Int[np.ndarray, " network"]) -> "CopyRepeat":
-        """The same task with just enough padding for networks at these levels: 16 steps, 32, 64, …, or all."""
-        needed, padding = max(int(n_steps_of(level)) for level in np.ravel(levels)), SHORTEST
-        while padding < needed:
-            padding *= 2
+        """The same task with just enough padding for networks at these levels: 8 steps, 12, 16, 24, 32, …, or all."""
+        needed = max(int(n_steps_of(level)) for level in np.ravel(levels))
+        padding = next(steps << doublings for doublings in count() for steps in SHORTEST if steps << doublings >= needed)
         return dataclasses.replace(self, padding=min(padding, self.n_steps))
 
     def _trials(self, key: Key[Array, ""], levels: Int[Array, " batch"], n_steps: int) -> Trials:
         """Trials of given levels, padded to so many steps."""
         dtype = jnp.zeros(0).dtype
-        n, r = (count[:, None] for count in words_and_repeats(levels))
+        n, r = (number[:, None] for number in words_and_repeats(levels))
         t, bits = jnp.arange(n_steps), self._bits(key, len(levels), n_steps)
         words = jnp.take_along_axis(bits, _place(t, n)[:, :, None], axis=1)
         shown, asked, end = (t >= 1) & (t <= n), (t >= n + 2) & (t < (r + 1) * n + 2), t == (r + 1) * n + 2
         start = jnp.broadcast_to(t == 0, shown.shape)
-        count = jnp.where(t == n + 1, r.astype(dtype) / self.repeat_scale, 0)
+        repeats = jnp.where(t == n + 1, r.astype(dtype) / self.repeat_scale, 0)
         inputs = jnp.concatenate(
-            (words * shown[:, :, None], start[:, :, None], count[:, :, None]), axis=-1, dtype=dtype
+            (words * shown[:, :, None], start[:, :, None], repeats[:, :, None]), axis=-1, dtype=dtype
         )
         targets = jnp.concatenate((words * asked[:, :, None], end[:, :, None]), axis=-1, dtype=dtype)
         mask = (asked | end) / ((r * n + 1) * self.n_outputs).astype(dtype)

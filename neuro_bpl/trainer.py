@@ -170,12 +170,13 @@ class Trainer:
 
         With a curriculum, gradients are looked at where the network learns: on held-out trials of its own level.
         """
-        at_level = recording.of_level(asked) if isinstance(self.part.first.task, Curriculum) else ()
+        task = self.part.first.task
+        at_level = recording.of_level(asked) if isinstance(task, Curriculum) else ()
         shared = tuple(name for name in asked if name not in at_level)
         if shared:
             yield (), shared
-        if at_level:
-            yield _of_level(self.part.first.task, learners.level, self.probe), at_level
+        if at_level and isinstance(task, Curriculum):
+            yield _of_level(task, learners.level, self.probe), at_level
 
     def commit(self, piece: Piece, learners: Learner, done: int) -> None:
         """Hand a piece to the sink, with the checkpoint to go on from while there is more to do."""

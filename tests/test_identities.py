@@ -1,5 +1,6 @@
 """Identities that must hold between rules, through the package alone."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -100,6 +101,16 @@ def test_views_are_equal_whatever_the_numbers(lambda_, discount, kappa, lengths,
     forward = gradients(nb.bp_lambda(lambda_, discount, kappa), weights, trials)
     backward = gradients(nb.bp_lambda(lambda_, discount, kappa, view="backward"), weights, trials)
     assert relative_error(backward, forward) <= 1e-11
+
+
+@pytest.mark.parametrize("kind", ["every step masked", "every step unequal", "last step unequal"])
+def test_silent_steps_after_the_end_change_nothing(kind):
+    gradients, weights, trials = setting(CELLS["LSTM"], kind=kind)
+    longer = trials.padded(trials.n_steps + 3)
+    assert (longer.n_steps, trials.padded(1).n_steps) == (trials.n_steps + 3, trials.n_steps)
+    assert relative_error(*(gradients(nb.bp_lambda(), weights, each) for each in (longer, trials))) <= 1e-12
+    counted = dataclasses.replace(longer, lengths=longer.lengths + 3)
+    assert relative_error(*(gradients(nb.bp_lambda(), weights, each) for each in (counted, trials))) > 1e-3
 
 
 # The exact gradient

@@ -24,6 +24,7 @@ OF_OTHER_RUNS = tuple(  # see the tests of these scripts
         "cost_of_credit",
         "true_online",
         "credit_horizon",
+        "predictability",
         "alignment_when_plastic",
         "paper_table",
         "discrete_vs_continuous",

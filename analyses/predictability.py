@@ -1,0 +1,190 @@
+"""How much of the future gradient could a linear predictor know, and for how long does that stay true?
+
+Reads a run of models/copy_repeat.py that has snapshots.  At every snapshot, on fresh trials of the length that the
+network is learning, and for all steps but the last: the cosine of the learnt ĝ with the true G; that of the best linear
+prediction of G from the cortical state (least squares on other trials with the same weights); and that of the best
+linear prediction of an earlier snapshot.  Draws the three over learning and over the age of the prediction (PNG and
+SVG), and prints means with 95 % intervals over seeds.  Between snapshots of different lengths nothing is compared.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import neuro_bpl as nb
+from neuro_bpl import cli, contents, figures, probing, provenance
+from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.parameters import field, refusal
+from neuro_bpl.trials import Trials
+
+COMMAND = "python models/copy_repeat.py --rule bp_lambda:1 --n-updates 600 --n-evaluations 120 --n-snapshots 120"
+AGES = (1, 2, 4, 8, 16)  # snapshots
+States = Float[np.ndarray, "state time trial"]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What to read and where to draw."""
+
+    run: str = field("data/runs/copy_repeat", "run to read")
+    rule: str = field("BP(1)", "rule, as the run names it")
+    select: tuple[str, ...] = field((), "values of other parameters of a sweep, such as kappa=1")
+    n_trials: int = field(1000, "trials to fit the best linear prediction to, and as many to test it on", low=2)
+    output: str = field("data/figures/predictability", "figure, without suffix; an older one there is replaced")
+
+
+class Seen(NamedTuple):
+    """One network at one snapshot: length of its trials, sₜ and 1, Gₜ and ĝₜ at all steps but the last."""
+
+    length: int
+    states: States
+    exact: States
+    predicted: States
+
+
+@partial(jax.jit, static_argnames=("circuit", "batch_size"))
+def play(circuit: Circuit, rule: Any, weights: Weights, trials: Trials, batch_size: int) -> tuple[Array, Array, Array]:
+    """sₜ, Gₜ and ĝₜ with the weights held."""
+    probe = probing.on(circuit, rule, weights, trials, batch_size)
+    return probing.flat(probe.seen.trajectory.s_t), probing.flat(probe.exact), probing.predicted(probe)
+
+
+def best_linear(states: States, exact: States) -> Float[np.ndarray, "states exact"]:
+    """The matrix whose products with sₜ and 1 are nearest to Gₜ (least squares)."""
+    flat = states.reshape(len(states), -1), exact.reshape(len(exact), -1)
+    return np.linalg.lstsq(flat[0].T, flat[1].T, rcond=None)[0]
+
+
+def cosine(a: States, b: States) -> float:
+    """Mean over steps and trials, those where one of the two is zero left out; NaN where all are."""
+    lengths = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
+    known = lengths > 0
+    return float(((a * b).sum(0)[known] / lengths[known]).mean()) if known.any() else np.nan
+
+
+def snapshots(run: xr.DataTree, p: Parameters) -> Iterator[tuple[int, int, Seen, Seen]]:
+    """Seed, number of updates, and what is seen on trials to fit to and on others to test with."""
+    point = point_of(run, p.rule)
+    described = {name: value for name, value in point["run"]["task"].items() if name != "name"}
+    task, rule = nb.tasks.CopyRepeat(**described), provenance.rebuild(point["run"]["rule"], [nb.LearningRule])
+    batch_size = int(point["run"]["schedule"]["batch_size"])
+    lengths = run["training"]["difficulty"].sel(point["at"])
+    levels = {int(task.difficulty(level)): level for level in range(task.n_levels)}
+    for seed in lengths.seed.values:
+        for updates in run["weights"].snapshot.values[1:]:
+            circuit, weights = nb.load(run, at=point["at"], seed=int(seed), snapshot=int(updates))
+            length = int(lengths.sel(seed=seed, update=updates))
+            enough = task.padded(np.array([levels[length]]))
+            seen = []
+            for key in jax.random.split(jax.random.key(int(updates))):
+                trials = enough.sample_level(levels[length], key, key, p.n_trials)
+                found = play(circuit, rule, weights, trials, batch_size)
+                states, exact, predicted = (np.asarray(array, float)[:, : length - 1] for array in found)
+                states = np.concatenate((states, np.ones_like(states[:1])))
+                seen.append(Seen(length, states, exact, predicted))
+            yield int(seed), int(updates), seen[0], seen[1]
+
+
+def point_of(run: xr.DataTree, rule: str) -> Any:
+    """The point of a rule that predicts.
+
+    Raises
+    ------
+    ValueError
+        If the run has no such point at its end, the rule predicts nothing, or there are no snapshots on the way.
+    """
+    ended = [point for point in contents.statuses(run) if point["status"] == contents.COMPLETE]
+    known = {point["at"].get("rule", run.attrs["rule"]): point for point in ended}
+    if rule not in known:
+        raise refusal("rule", rule, ", ".join(known) or "none: no point is complete", "it is read", f"--rule {COMMAND}")
+    task, n_snapshots = known[rule]["run"]["task"]["name"], run["weights"].sizes["snapshot"]
+    if task != "CopyRepeat" or n_snapshots < 3:
+        got = f"{task}, {n_snapshots} snapshots"
+        raise refusal("run", got, "CopyRepeat, with snapshots on the way", "each is looked at", COMMAND)
+    if not known[rule]["run"]["rule"]["credit"]["type"] == "Predicted":
+        raise refusal("rule", rule, "a rule of BP(λ) or SG(n)", "it predicts a gradient", "--rule 'BP(1)'")
+    return known[rule]
+
+
+def measure(run: xr.DataTree, p: Parameters) -> xr.Dataset:
+    """Cosines with G by seed and snapshot: `learnt`, and of the best linear prediction by its age in snapshots."""
+    seeds, updates = run["weights"].seed.values, run["weights"].snapshot.values[1:]
+    dims = {"seed": seeds, "update": updates}
+    learnt = xr.DataArray(np.nan, dims, ("seed", "update"))
+    best = xr.DataArray(np.nan, {**dims, "age": [0, *AGES]}, ("seed", "update", "age"))
+    fits: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
+    for seed, update, to_fit, to_test in snapshots(run, p):
+        place = int(np.searchsorted(updates, update))
+        fits[seed, place] = to_fit.length, best_linear(to_fit.states, to_fit.exact)
+        learnt.loc[seed, update] = cosine(to_test.predicted, to_test.exact)
+        for age in best.age.values:
+            length, matrix = fits.get((seed, place - age), (0, np.empty(0)))
+            if length == to_test.length:
+                predicted = np.einsum("sg,stb->gtb", matrix, to_test.states)
+                best.loc[seed, update, age] = cosine(predicted, to_test.exact)
+    return xr.Dataset({"learnt": learnt, "best": best})
+
+
+def report(found: xr.Dataset) -> None:
+    """Print means over learning with their 95 % intervals over seeds."""
+    spacing = int(found["update"][0])
+    print(f"| prediction | cosine with G, mean over snapshots ({found.sizes['seed']} seeds) |\n|---|---|")
+    print(f"| learnt ĝ | {figures.summary95(found['learnt'].mean('update').values, '.2f')} |")
+    for age in found.age.values:
+        told = "best linear, now" if age == 0 else f"best linear, {age * spacing} updates old"
+        print(f"| {told} | {figures.summary95(found['best'].sel(age=age).mean('update').values, '.2f')} |")
+
+
+def draw_over_learning(axes: Axes, found: xr.Dataset, rule: str) -> None:
+    """What is learnt, and what could be known, by update."""
+    figures.line_with_spread(axes, found["learnt"], "update", rule)
+    axes.lines[-1].set_label(f"ĝ of {rule}")
+    figures.line_with_spread(axes, found["best"].sel(age=0), "update", "BPTT")
+    axes.lines[-1].set_label("best linear prediction")
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.set(xlabel="update", ylabel="cosine with G", title="Over learning: mean ± SD over seeds", ylim=(-1, 1))
+    axes.margins(x=0)
+    axes.legend(loc="lower right")
+
+
+def draw_by_age(axes: Axes, found: xr.Dataset) -> None:
+    """How a prediction that was the best one ages: one dot a seed, and the mean with its 95 % interval."""
+    by_age = found["best"].mean("update")
+    ages = found.age.values * int(found["update"][0])
+    for seed in by_age.seed.values:
+        axes.plot(range(len(ages)), by_age.sel(seed=seed), "o", color="0.6", markersize=2.5, markeredgewidth=0)
+    mean, low, high = np.array([figures.finite95(by_age.sel(age=age).values) for age in found.age.values]).T
+    axes.errorbar(range(len(ages)), mean, (mean - low, high - mean), fmt="k-s", markersize=5, capsize=3)
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.set_xticks(range(len(ages)), [str(age) for age in ages])
+    axes.set(xlabel="age of the best linear prediction (updates)", ylabel="cosine with G", ylim=(-1, 1))
+    axes.set_title("How long it stays right")
+
+
+@figures.styled
+def draw(found: xr.Dataset, rule: str) -> Figure:
+    """Over learning, and by age."""
+    figure, panels = figures.panels(6.6, 2.6, 2)
+    draw_over_learning(panels[0], found, rule)
+    draw_by_age(panels[1], found)
+    return figure
+
+
+def analyse(p: Parameters) -> None:
+    """Load, compute, draw."""
+    found = measure(figures.selected(nb.open_run(p.run), p.select), p)
+    report(found)
+    for path in figures.save(draw(found, p.rule), p.output):
+        print(f"figure: {path}")
+
+
+if __name__ == "__main__":
+    cli.main(Parameters, __doc__, analyse)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from dask_jobqueue import SLURMCluster
 
 import neuro_bpl as nb
 from neuro_bpl.recording import QUANTITIES
@@ -42,12 +43,11 @@ def test_links_between_files_lead_somewhere(page):
 
 
 def test_the_recipe_for_slurm_makes_the_job_that_it_describes(tmp_path):
-    jobqueue = pytest.importorskip("dask_jobqueue")
     text = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
     given = eval(f"dict({re.search(r'SLURMCluster[(](.*?)[)]', text, re.S)[1]})")
     # The network and the folder of the recipe are not those of this machine.
     given |= {"interface": None, "log_directory": str(tmp_path / "logs")}
-    with jobqueue.SLURMCluster(**given, scheduler_options={"dashboard_address": ":0"}) as cluster:
+    with SLURMCluster(**given, scheduler_options={"dashboard_address": ":0"}) as cluster:
         script = cluster.job_script()
     for words in ("-p cpu", "-A my_project", "-n 1", "--cpus-per-task=8", "-t 04:00:00"):
         assert f"#SBATCH {words}\n" in script

@@ -1,10 +1,11 @@
 """How much of the future gradient could a linear predictor know, and for how long does that stay true?
 
-Reads a run of models/copy_repeat.py that has snapshots.  At every snapshot, on fresh trials of the length that the
-network is learning, and for all steps but the last: the cosine of the learnt ĝ with the true G; that of the best linear
-prediction of G from the cortical state (least squares on other trials with the same weights); and that of the best
-linear prediction of an earlier snapshot.  Draws the three over learning and over the age of the prediction (PNG and
-SVG), and prints means with 95 % intervals over seeds.  Between snapshots of different lengths nothing is compared.
+Reads a run of models/copy_repeat.py or models/target_reaching.py that has snapshots.  At every snapshot, on fresh
+trials of the length that the network is learning, and for all steps but the last: the cosine of the learnt ĝ with the
+true G; that of the mean of G over other trials with the same weights; that of the best linear prediction of G from the
+cortical state (least squares on those); and that of the best linear prediction of an earlier snapshot.  Draws them over
+learning and over the age of the prediction (PNG and SVG), and prints means with 95 % intervals over seeds.  Nothing is
+compared between different lengths.
 """
 
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import linalg
 
 import neuro_bpl as nb
 from neuro_bpl import cli, contents, figures, probing, provenance
@@ -25,7 +27,8 @@ from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.parameters import field, refusal
 from neuro_bpl.trials import Trials
 
-COMMAND = "python models/copy_repeat.py --rule bp_lambda:1 --n-updates 600 --n-evaluations 120 --n-snapshots 120"
+COMMAND = "python models/copy_repeat.py --rule bp_lambda:1 --n-updates 1500 --n-evaluations 300 --n-snapshots 300"
+TASKS = ("CopyRepeat", "TargetReaching")
 AGES = (1, 2, 4, 8, 16)  # snapshots
 States = Float[np.ndarray, "state time trial"]
 
@@ -37,7 +40,7 @@ class Parameters:
     run: str = field("data/runs/copy_repeat", "run to read")
     rule: str = field("BP(1)", "rule, as the run names it")
     select: tuple[str, ...] = field((), "values of other parameters of a sweep, such as kappa=1")
-    n_trials: int = field(1000, "trials to fit the best linear prediction to, and as many to test it on", low=2)
+    n_trials: int = field(400, "trials to fit the best linear prediction to, and as many to test it on", low=2)
     output: str = field("data/figures/predictability", "figure, without suffix; an older one there is replaced")
 
 
@@ -60,7 +63,7 @@ def play(circuit: Circuit, rule: Any, weights: Weights, trials: Trials, batch_si
 def best_linear(states: States, exact: States) -> Float[np.ndarray, "states exact"]:
     """The matrix whose products with sₜ and 1 are nearest to Gₜ (least squares)."""
     flat = states.reshape(len(states), -1), exact.reshape(len(exact), -1)
-    return np.linalg.lstsq(flat[0].T, flat[1].T, rcond=None)[0]
+    return linalg.lstsq(flat[0].T, flat[1].T, lapack_driver="gelsy")[0]
 
 
 def cosine(a: States, b: States) -> float:
@@ -72,65 +75,86 @@ def cosine(a: States, b: States) -> float:
 
 def snapshots(run: xr.DataTree, p: Parameters) -> Iterator[tuple[int, int, Seen, Seen]]:
     """Seed, number of updates, and what is seen on trials to fit to and on others to test with."""
-    point = point_of(run, p.rule)
-    described = {name: value for name, value in point["run"]["task"].items() if name != "name"}
-    task, rule = nb.tasks.CopyRepeat(**described), provenance.rebuild(point["run"]["rule"], [nb.LearningRule])
-    batch_size = int(point["run"]["schedule"]["batch_size"])
-    lengths = run["training"]["difficulty"].sel(point["at"])
-    levels = {int(task.difficulty(level)): level for level in range(task.n_levels)}
-    for seed in lengths.seed.values:
+    point = point_of(run, p)
+    described = dict(point["run"]["task"])
+    task = getattr(nb.tasks, described.pop("name"))(**described)
+    rule, batch_size = (
+        provenance.rebuild(point["run"]["rule"], [nb.LearningRule]),
+        point["run"]["schedule"]["batch_size"],
+    )
+    training = run["training"].to_dataset().sel(point["at"])
+    for seed in training.seed.values:
         for updates in run["weights"].snapshot.values[1:]:
             circuit, weights = nb.load(run, at=point["at"], seed=int(seed), snapshot=int(updates))
-            length = int(lengths.sel(seed=seed, update=updates))
-            enough = task.padded(np.array([levels[length]]))
-            seen = []
+            now, seen = training.sel(seed=seed, update=updates), []
+            length = int(now["difficulty"]) if "difficulty" in now else task.n_steps
             for key in jax.random.split(jax.random.key(int(updates))):
-                trials = enough.sample_level(levels[length], key, key, p.n_trials)
-                found = play(circuit, rule, weights, trials, batch_size)
+                found = play(circuit, rule, weights, drawn(task, length, key, p.n_trials), batch_size)
                 states, exact, predicted = (np.asarray(array, float)[:, : length - 1] for array in found)
                 states = np.concatenate((states, np.ones_like(states[:1])))
                 seen.append(Seen(length, states, exact, predicted))
             yield int(seed), int(updates), seen[0], seen[1]
 
 
-def point_of(run: xr.DataTree, rule: str) -> Any:
-    """The point of a rule that predicts.
+def drawn(task: Any, length: int, key: Key[Array, ""], n_trials: int) -> Trials:
+    """Fresh trials of a length; the same key for data and noise, which has none to draw in these tasks."""
+    if not isinstance(task, nb.tasks.CopyRepeat):
+        return task.sample(key, key, n_trials)
+    level = next(level for level in range(task.n_levels) if task.difficulty(level) == length)
+    return task.padded(np.array([level])).sample_level(level, key, key, n_trials)
+
+
+def point_of(run: xr.DataTree, p: Parameters) -> Any:
+    """The point that was asked for.
 
     Raises
     ------
     ValueError
-        If the run has no such point at its end, the rule predicts nothing, or there are no snapshots on the way.
+        If there is no such point at its end, its rule predicts nothing, or there are no snapshots on the way.
     """
     ended = [point for point in contents.statuses(run) if point["status"] == contents.COMPLETE]
-    known = {point["at"].get("rule", run.attrs["rule"]): point for point in ended}
-    if rule not in known:
-        raise refusal("rule", rule, ", ".join(known) or "none: no point is complete", "it is read", f"--rule {COMMAND}")
-    task, n_snapshots = known[rule]["run"]["task"]["name"], run["weights"].sizes["snapshot"]
-    if task != "CopyRepeat" or n_snapshots < 3:
-        got = f"{task}, {n_snapshots} snapshots"
-        raise refusal("run", got, "CopyRepeat, with snapshots on the way", "each is looked at", COMMAND)
-    if not known[rule]["run"]["rule"]["credit"]["type"] == "Predicted":
-        raise refusal("rule", rule, "a rule of BP(λ) or SG(n)", "it predicts a gradient", "--rule 'BP(1)'")
-    return known[rule]
+    wanted = {"rule": p.rule, **dict(text.split("=", 1) for text in p.select if "=" in text)}
+    named = [{"rule": run.attrs["rule"], **point["at"]} for point in ended]
+    chosen = [
+        point
+        for point, at in zip(ended, named, strict=True)
+        if all(str(at.get(name)) == value for name, value in wanted.items())
+    ]
+    if len(chosen) != 1:
+        allowed = "; ".join(" ".join(f"{name}={value}" for name, value in at.items()) for at in named)
+        why = "one point is looked at, and it has come to its end"
+        raise refusal("rule and select", wanted, allowed or "nothing yet", why, f"{COMMAND}, or --rule and --select")
+    task, n_snapshots = chosen[0]["run"]["task"]["name"], run["weights"].sizes["snapshot"]
+    if task not in TASKS or n_snapshots < 3:
+        got, allowed = f"{task}, {n_snapshots} snapshots", f"{' or '.join(TASKS)}, with snapshots on the way"
+        raise refusal("run", got, allowed, "fresh trials are drawn at each of them", COMMAND)
+    if chosen[0]["run"]["rule"]["credit"]["type"] != "Predicted":
+        raise refusal("rule", p.rule, "a rule of BP(λ) or SG(n)", "it predicts a gradient", "--rule 'BP(1)'")
+    return chosen[0]
 
 
 def measure(run: xr.DataTree, p: Parameters) -> xr.Dataset:
-    """Cosines with G by seed and snapshot: `learnt`, and of the best linear prediction by its age in snapshots."""
+    """Cosines with G by seed and snapshot.
+
+    `learnt` is that of ĝ, `common` that of the mean of G over trials, `best` that of the best linear prediction by age.
+    """
     seeds, updates = run["weights"].seed.values, run["weights"].snapshot.values[1:]
     dims = {"seed": seeds, "update": updates}
-    learnt = xr.DataArray(np.nan, dims, ("seed", "update"))
+    learnt, common = (xr.DataArray(np.nan, dims, ("seed", "update")) for _ in range(2))
     best = xr.DataArray(np.nan, {**dims, "age": [0, *AGES]}, ("seed", "update", "age"))
     fits: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
     for seed, update, to_fit, to_test in snapshots(run, p):
         place = int(np.searchsorted(updates, update))
         fits[seed, place] = to_fit.length, best_linear(to_fit.states, to_fit.exact)
+        fits.pop((seed, place - AGES[-1] - 1), None)
         learnt.loc[seed, update] = cosine(to_test.predicted, to_test.exact)
+        in_common = np.broadcast_to(to_fit.exact.mean(-1, keepdims=True), to_test.exact.shape)
+        common.loc[seed, update] = cosine(in_common, to_test.exact)
         for age in best.age.values:
             length, matrix = fits.get((seed, place - age), (0, np.empty(0)))
             if length == to_test.length:
-                predicted = np.einsum("sg,stb->gtb", matrix, to_test.states)
-                best.loc[seed, update, age] = cosine(predicted, to_test.exact)
-    return xr.Dataset({"learnt": learnt, "best": best})
+                best.loc[seed, update, age] = cosine(np.tensordot(matrix.T, to_test.states, 1), to_test.exact)
+    return xr.Dataset({"learnt": learnt, "common": common, "best": best})
 
 
 def report(found: xr.Dataset) -> None:
@@ -138,6 +162,7 @@ def report(found: xr.Dataset) -> None:
     spacing = int(found["update"][0])
     print(f"| prediction | cosine with G, mean over snapshots ({found.sizes['seed']} seeds) |\n|---|---|")
     print(f"| learnt ĝ | {figures.summary95(found['learnt'].mean('update').values, '.2f')} |")
+    print(f"| mean over trials, now | {figures.summary95(found['common'].mean('update').values, '.2f')} |")
     for age in found.age.values:
         told = "best linear, now" if age == 0 else f"best linear, {age * spacing} updates old"
         print(f"| {told} | {figures.summary95(found['best'].sel(age=age).mean('update').values, '.2f')} |")
@@ -180,7 +205,7 @@ def draw(found: xr.Dataset, rule: str) -> Figure:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    found = measure(figures.selected(nb.open_run(p.run), p.select), p)
+    found = measure(nb.open_run(p.run), p)
     report(found)
     for path in figures.save(draw(found, p.rule), p.output):
         print(f"figure: {path}")

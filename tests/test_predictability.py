@@ -1,5 +1,7 @@
 """How far a linear predictor could know the future gradient: found again where it was planted, and in a real run."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,7 +9,8 @@ from scripting import module
 
 import neuro_bpl as nb
 
-ANALYSIS, MODEL = "analyses/predictability.py", "models/copy_repeat.py"
+ANALYSIS = "analyses/predictability.py"
+MODEL, REACHING, DIGITS = (f"models/{name}.py" for name in ("copy_repeat", "target_reaching", "sequential_digits"))
 TINY = ("--n-updates", 6, "--n-evaluations", 3, "--seeds", 2, "--n-units", 3, "--batch-size", 3, "--n-steps", 9)
 WORDS = "python models/copy_repeat.py --rule bp_lambda:1"
 
@@ -58,29 +61,40 @@ def test_an_old_prediction_is_held_against_the_gradient_of_now(predictability, m
     found = predictability.measure(run, predictability.Parameters()).isel(seed=0)
     np.testing.assert_allclose(found["learnt"], -1)
     np.testing.assert_allclose(found["best"].sel(age=0), 1)
+    assert (abs(found["common"]) < 0.3).all()  # drawn around zero, trials have nothing in common
     np.testing.assert_allclose(found["best"].sel(age=1), [np.nan, -1, -1, -1, np.nan, -1])
     np.testing.assert_allclose(found["best"].sel(age=2), [np.nan, np.nan, 1, 1, np.nan, np.nan])
 
 
 def test_a_run_is_read_and_drawn(script, predictability, tmp_path):
-    words = ("--rule", "bp_lambda:1,tbptt:2", "--n-snapshots", 3)
+    words = ("--rule", "bp_lambda:1,tbptt:2", "--sweep", "threshold=0.15,0.9", "--n-snapshots", 3)
     assert script(MODEL, *words, *TINY, "--output", tmp_path / "run")[0] == 0
-    read = ("--run", tmp_path / "run", "--n-trials", 50)
+    read = ("--run", tmp_path / "run", "--n-trials", 50, "--select", "threshold=0.15")
     status, out, _ = script(ANALYSIS, *read, "--output", tmp_path / "figure")
     assert (status, "| best linear, 2 updates old |" in out) == (0, True)
     assert (tmp_path / "figure.svg").is_file()
-    for rule, why in (("TBPTT(2)", "it predicts a gradient"), ("BP(0)", "BP(1), TBPTT(2)")):
+    for rule, why in (("TBPTT(2)", "it predicts a gradient"), ("BP(0)", "rule=TBPTT(2) threshold=0.9")):
         status, _, err = script(ANALYSIS, *read, "--rule", rule)
         assert (status, why in err) == (2, True)
-    found = predictability.measure(nb.open_run(tmp_path / "run"), predictability.Parameters(n_trials=50))
+    status, _, err = script(ANALYSIS, *read[:-2])
+    assert (status, "rule=BP(1) threshold=0.15" in err) == (2, True)
+    chosen = predictability.Parameters(n_trials=50, select=("threshold=0.15",))
+    found = predictability.measure(nb.open_run(tmp_path / "run"), chosen)
     assert (found["best"].sel(age=0) > found["learnt"]).all()
     assert (found["best"].sel(age=0) > 0.5).all()
 
 
-@pytest.mark.parametrize("few", [("--n-snapshots", 1), ("--n-snapshots", 3)])
-def test_what_has_no_snapshots_or_levels_is_refused(script, tmp_path, few):
-    model = MODEL if few[1] == 1 else "models/target_reaching.py"
-    length = ("--n-steps", 5)
-    assert script(model, *TINY, *length, *few, "--rule", "bp_lambda:1", "--output", tmp_path / "run")[0] == 0
+def test_trials_without_a_curriculum_are_read(script, tmp_path):
+    words = ("--plastic", "--rule", "bp_lambda:1", "--sweep", "--n-cues", 2, "--n-snapshots", 3)
+    assert script(REACHING, *words, *TINY, "--output", tmp_path / "run")[0] == 0
+    status, out, _ = script(ANALYSIS, "--run", tmp_path / "run", "--n-trials", 20, "--output", tmp_path / "figure")
+    learnt, best = (float(re.search(rf"\| {name} \| (\S+) ", out)[1]) for name in ("learnt ĝ", "best linear, now"))
+    assert (status, best > max(learnt, 0.3)) == (0, True)
+
+
+@pytest.mark.parametrize(("model", "words"), [(MODEL, ("--n-snapshots", 1)), (DIGITS, ("--n-snapshots", 3))])
+def test_what_has_no_snapshots_or_fixed_data_is_refused(script, tmp_path, model, words):
+    tiny = [word for word in TINY if model == MODEL or word not in ("--n-steps", 9)]
+    assert script(model, *tiny, *words, "--rule", "bp_lambda:1", "--output", tmp_path / "run")[0] == 0
     status, _, err = script(ANALYSIS, "--run", tmp_path / "run")
     assert (status, WORDS in err) == (2, True)

@@ -113,7 +113,7 @@ def point_of(run: xr.DataTree, p: Parameters) -> Any:
         If there is no such point at its end, its rule predicts nothing, or there are no snapshots on the way.
     """
     ended = [point for point in contents.statuses(run) if point["status"] == contents.COMPLETE]
-    wanted = {"rule": p.rule, **dict(text.split("=", 1) for text in p.select if "=" in text)}
+    wanted = {"rule": p.rule, **dict(text.partition("=")[::2] for text in p.select)}
     named = [{"rule": run.attrs["rule"], **point["at"]} for point in ended]
     chosen = [
         point

@@ -152,7 +152,8 @@ class CopyRepeat:
     def padded(self, levels: Int[np.ndarray, " network"]) -> "CopyRepeat":
         """The same task with just enough padding for networks at these levels: 8 steps, 12, 16, 24, 32, …, or all."""
         needed = max(int(n_steps_of(level)) for level in np.ravel(levels))
-        padding = next(steps << doublings for doublings in count() for steps in SHORTEST if steps << doublings >= needed)
+        sizes = (steps << doublings for doublings in count() for steps in SHORTEST)
+        padding = next(size for size in sizes if size >= needed)
         return dataclasses.replace(self, padding=min(padding, self.n_steps))
 
     def _trials(self, key: Key[Array, ""], levels: Int[Array, " batch"], n_steps: int) -> Trials:

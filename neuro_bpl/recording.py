@@ -2,7 +2,7 @@
 
 Quantities of learning are recorded at every update. Quantities of the circuit are computed on the task's fixed probe
 batch, with weights held (`probing`): at every evaluation, or (large ones) at every snapshot. Where the task is a
-curriculum, measures of gradients are taken on held-out trials of each network's own level instead.
+curriculum, measures of gradients are taken on trials of each network's own level instead.
 """
 
 from collections.abc import Callable, Iterable

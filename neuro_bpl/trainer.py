@@ -168,7 +168,7 @@ class Trainer:
     def probes(self, learners: Learner, asked: tuple[str, ...]) -> Iterator[tuple[Trials | tuple[()], tuple[str, ...]]]:
         """Trials of each network, () where all share the probe batch, and the quantities to compute on them.
 
-        With a curriculum, gradients are looked at where the network learns: on held-out trials of its own level.
+        With a curriculum, gradients are looked at where the network learns: on trials of its own level.
         """
         task = self.part.first.task
         at_level = recording.of_level(asked) if isinstance(task, Curriculum) else ()
@@ -245,7 +245,7 @@ def _probe(
 
 
 def _of_level(task: Curriculum, levels: PyTree, like: Trials) -> Trials:
-    """Held-out trials of every network's level, as many as those of the probe batch and padded to their steps."""
+    """As many trials of every network's level as the probe batch has, padded to its steps; training has other keys."""
     enough, key = task.padded(jax.device_get(levels)), held_out_key("validation")
     drawn = jax.vmap(lambda level: enough.sample_level(level, key, key, like.n_trials).padded(like.n_steps))
     return drawn(levels)

@@ -158,7 +158,7 @@ def test_padding_that_is_too_short_would_show(monkeypatch):
     assert float(cut["training"]["loss"].min()) == 0  # no answer is left in a trial of six steps
 
 
-def test_gradients_are_measured_on_held_out_trials_of_the_level_that_is_learnt():
+def test_gradients_are_measured_on_trials_of_the_level_that_is_learnt():
     """The same numbers as by hand, network by network; at levels that nobody has met they would be others."""
     task = dataclasses.replace(TASK, n_steps=40, threshold=0.8)
     measured = ("weight_alignment", "gradient_alignment", "td_error_size")

@@ -1,14 +1,14 @@
 """How much of the future gradient could a linear predictor know, and for how long does that stay true?
 
-Reads a run of models/copy_repeat.py or models/target_reaching.py that has snapshots.  At every snapshot, on fresh
-trials of the length that the network is learning, and for all steps but the last: the cosine of the learnt ĝ with the
-true G; that of the mean of G over other trials with the same weights; that of the best linear prediction of G from the
-cortical state (least squares on those); and that of the best linear prediction of an earlier snapshot.  Draws them over
-learning and over the age of the prediction (PNG and SVG), and prints means with 95 % intervals over seeds.  Nothing is
-compared between different lengths.
+Reads a run of models/copy_repeat.py, models/target_reaching.py or models/sequential_digits.py that has snapshots.  At
+every snapshot, on trials drawn anew, of the length that the network is learning, and for all steps but the last: the
+cosine of the learnt ĝ with the true G; that of the mean of G over other trials with the same weights; that of the best
+linear prediction of G from the cortical state (least squares on those); and that of the best linear prediction of an
+earlier snapshot.  Draws them over learning and over the age of the prediction (PNG and SVG), and prints means with 95 %
+intervals over seeds.  Nothing is compared between different lengths.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from neuro_bpl.parameters import field, refusal
 from neuro_bpl.trials import Trials
 
 COMMAND = "python models/copy_repeat.py --rule bp_lambda:1 --n-updates 1500 --n-evaluations 300 --n-snapshots 300"
-TASKS = ("CopyRepeat", "TargetReaching")
+TASKS = ("CopyRepeat", "TargetReaching", "SequentialImages")
 AGES = (1, 2, 4, 8, 16)  # snapshots
 States = Float[np.ndarray, "state time trial"]
 
@@ -76,8 +76,7 @@ def cosine(a: States, b: States) -> float:
 def snapshots(run: xr.DataTree, p: Parameters) -> Iterator[tuple[int, int, Seen, Seen]]:
     """Seed, number of updates, and what is seen on trials to fit to and on others to test with."""
     point = point_of(run, p)
-    described = dict(point["run"]["task"])
-    task = getattr(nb.tasks, described.pop("name"))(**described)
+    task = task_of(point["run"]["task"])
     rule, batch_size = (
         provenance.rebuild(point["run"]["rule"], [nb.LearningRule]),
         point["run"]["schedule"]["batch_size"],
@@ -87,18 +86,26 @@ def snapshots(run: xr.DataTree, p: Parameters) -> Iterator[tuple[int, int, Seen,
         for updates in run["weights"].snapshot.values[1:]:
             circuit, weights = nb.load(run, at=point["at"], seed=int(seed), snapshot=int(updates))
             now, seen = training.sel(seed=seed, update=updates), []
-            length = int(now["difficulty"]) if "difficulty" in now else task.n_steps
             for key in jax.random.split(jax.random.key(int(updates))):
-                found = play(circuit, rule, weights, drawn(task, length, key, p.n_trials), batch_size)
+                trials = drawn(task, int(now["difficulty"]) if "difficulty" in now else None, key, p.n_trials)
+                length = int(trials.last_step()[0])
+                found = play(circuit, rule, weights, trials, batch_size)
                 states, exact, predicted = (np.asarray(array, float)[:, : length - 1] for array in found)
                 states = np.concatenate((states, np.ones_like(states[:1])))
                 seen.append(Seen(length, states, exact, predicted))
             yield int(seed), int(updates), seen[0], seen[1]
 
 
-def drawn(task: Any, length: int, key: Key[Array, ""], n_trials: int) -> Trials:
-    """Fresh trials of a length; the same key for data and noise, which has none to draw in these tasks."""
-    if not isinstance(task, nb.tasks.CopyRepeat):
+def task_of(described: Mapping[str, Any]) -> Any:
+    """The task of a run; images are read again."""
+    numbers = {name: value for name, value in described.items() if name not in ("name", "scale")}
+    made: Any = getattr(nb.tasks, described["name"])
+    return made.load(**numbers) if described["name"] == "SequentialImages" else made(**numbers)
+
+
+def drawn(task: Any, length: int | None, key: Key[Array, ""], n_trials: int) -> Trials:
+    """Trials as those of training, of a length where there is a curriculum; one key for data and noise."""
+    if length is None:
         return task.sample(key, key, n_trials)
     level = next(level for level in range(task.n_levels) if task.difficulty(level) == length)
     return task.padded(np.array([level])).sample_level(level, key, key, n_trials)

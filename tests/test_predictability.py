@@ -84,17 +84,26 @@ def test_a_run_is_read_and_drawn(script, predictability, tmp_path):
     assert (found["best"].sel(age=0) > 0.5).all()
 
 
-def test_trials_without_a_curriculum_are_read(script, tmp_path):
-    words = ("--plastic", "--rule", "bp_lambda:1", "--sweep", "--n-cues", 2, "--n-snapshots", 3)
-    assert script(REACHING, *words, *TINY, "--output", tmp_path / "run")[0] == 0
+@pytest.mark.parametrize(
+    ("model", "words", "least"),
+    [
+        (REACHING, (*TINY, "--plastic", "--sweep", "--n-cues", 2), 0.3),
+        (DIGITS, TINY[:-2], 0.0),  # a state does not tell the label on which the gradient hangs
+    ],
+)
+def test_trials_without_a_curriculum_are_read(script, tmp_path, model, words, least):
+    words = (*words, "--rule", "bp_lambda:1", "--n-snapshots", 3)
+    assert script(model, *words, "--output", tmp_path / "run")[0] == 0
     status, out, _ = script(ANALYSIS, "--run", tmp_path / "run", "--n-trials", 20, "--output", tmp_path / "figure")
-    learnt, best = (float(re.search(rf"\| {name} \| (\S+) ", out)[1]) for name in ("learnt ĝ", "best linear, now"))
-    assert (status, best > max(learnt, 0.3)) == (0, True)
+    assert status == 0
+    assert float(re.search(r"\| best linear, now \| (\S+) ", out)[1]) > least
 
 
-@pytest.mark.parametrize(("model", "words"), [(MODEL, ("--n-snapshots", 1)), (DIGITS, ("--n-snapshots", 3))])
-def test_what_has_no_snapshots_or_fixed_data_is_refused(script, tmp_path, model, words):
+@pytest.mark.parametrize(
+    ("model", "words"), [(MODEL, ("--n-snapshots", 1)), (DIGITS, ("--stream", "--n-snapshots", 3))]
+)
+def test_what_has_no_snapshots_or_no_trials_is_refused(script, tmp_path, model, words):
     tiny = [word for word in TINY if model == MODEL or word not in ("--n-steps", 9)]
-    assert script(model, *tiny, *words, "--rule", "bp_lambda:1", "--output", tmp_path / "run")[0] == 0
+    assert script(model, *tiny, *words, "--rule", "bp_lambda", "--output", tmp_path / "run")[0] == 0
     status, _, err = script(ANALYSIS, "--run", tmp_path / "run")
     assert (status, WORDS in err) == (2, True)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Key
@@ -22,7 +23,7 @@ from matplotlib.figure import Figure
 from scipy import linalg
 
 import neuro_bpl as nb
-from neuro_bpl import cli, contents, figures, probing, provenance
+from neuro_bpl import cli, contents, figures, metrics, probing, provenance
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.parameters import field, refusal
 from neuro_bpl.trials import Trials
@@ -68,19 +69,14 @@ def best_linear(states: States, exact: States) -> Float[np.ndarray, "states exac
 
 def cosine(a: States, b: States) -> float:
     """Mean over steps and trials, those where one of the two is zero left out; NaN where all are."""
-    lengths = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    known = lengths > 0
-    return float(((a * b).sum(0)[known] / lengths[known]).mean()) if known.any() else np.nan
+    return float(jnp.nanmean(metrics.cosine(jnp.asarray(a), jnp.asarray(b))))
 
 
 def snapshots(run: xr.DataTree, p: Parameters) -> Iterator[tuple[int, int, Seen, Seen]]:
     """Seed, number of updates, and what is seen on trials to fit to and on others to test with."""
     point = point_of(run, p)
-    task = task_of(point["run"]["task"])
-    rule, batch_size = (
-        provenance.rebuild(point["run"]["rule"], [nb.LearningRule]),
-        point["run"]["schedule"]["batch_size"],
-    )
+    task, batch_size = task_of(point["run"]["task"]), point["run"]["schedule"]["batch_size"]
+    rule = provenance.rebuild(point["run"]["rule"], [nb.LearningRule])
     training = run["training"].to_dataset().sel(point["at"])
     for seed in training.seed.values:
         for updates in run["weights"].snapshot.values[1:]:

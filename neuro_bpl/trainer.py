@@ -171,12 +171,11 @@ class Trainer:
         With a curriculum, gradients are looked at where the network learns: on trials of its own level.
         """
         task = self.part.first.task
-        at_level = recording.of_level(asked) if isinstance(task, Curriculum) else ()
-        shared = tuple(name for name in asked if name not in at_level)
-        if shared:
-            yield (), shared
-        if at_level and isinstance(task, Curriculum):
+        if isinstance(task, Curriculum) and (at_level := recording.of_level(asked)):
             yield _of_level(task, learners.level, self.probe), at_level
+            asked = tuple(name for name in asked if name not in at_level)
+        if asked:
+            yield (), asked
 
     def commit(self, piece: Piece, learners: Learner, done: int) -> None:
         """Hand a piece to the sink, with the checkpoint to go on from while there is more to do."""

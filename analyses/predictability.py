@@ -113,9 +113,13 @@ def point_of(run: xr.DataTree, p: Parameters) -> Any:
     Raises
     ------
     ValueError
-        If there is no such point at its end, its rule predicts nothing, or there are no snapshots on the way.
+        If there is no such point at its end whose rule predicts, or there are no snapshots on the way.
     """
-    ended = [point for point in contents.statuses(run) if point["status"] == contents.COMPLETE]
+    ended = [
+        point
+        for point in contents.statuses(run)
+        if point["status"] == contents.COMPLETE and point["run"]["rule"]["credit"]["type"] == "Predicted"
+    ]
     wanted = {"rule": p.rule, **dict(text.partition("=")[::2] for text in p.select)}
     named = [{"rule": run.attrs["rule"], **point["at"]} for point in ended]
     chosen = [
@@ -125,14 +129,13 @@ def point_of(run: xr.DataTree, p: Parameters) -> Any:
     ]
     if len(chosen) != 1:
         allowed = "; ".join(" ".join(f"{name}={value}" for name, value in at.items()) for at in named)
-        why = "one point is looked at, and it has come to its end"
-        raise refusal("rule and select", wanted, allowed or "nothing yet", why, f"{COMMAND}, or --rule and --select")
+        why = "one point is looked at, which predicts a gradient and has come to its end"
+        fix = f"--rule and --select as in {allowed.split('; ')[0]}" if named else COMMAND
+        raise refusal("rule and select", wanted, allowed or "nothing: no such point is there yet", why, fix)
     task, n_snapshots = chosen[0]["run"]["task"]["name"], run["weights"].sizes["snapshot"]
     if task not in TASKS or n_snapshots < 3:
         got, allowed = f"{task}, {n_snapshots} snapshots", f"{' or '.join(TASKS)}, with snapshots on the way"
         raise refusal("run", got, allowed, "fresh trials are drawn at each of them", COMMAND)
-    if chosen[0]["run"]["rule"]["credit"]["type"] != "Predicted":
-        raise refusal("rule", p.rule, "a rule of BP(λ) or SG(n)", "it predicts a gradient", "--rule 'BP(1)'")
     return chosen[0]
 
 

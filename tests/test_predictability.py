@@ -101,10 +101,13 @@ def test_trials_without_a_curriculum_are_read(script, tmp_path, model, words, le
 
 
 @pytest.mark.parametrize(
-    ("model", "words"), [(MODEL, ("--n-snapshots", 1)), (DIGITS, ("--stream", "--n-snapshots", 3))]
+    ("model", "words", "rule", "got"),
+    [
+        (MODEL, (*TINY, "--n-snapshots", 1), "BP(1)", "CopyRepeat, 2 snapshots"),
+        (DIGITS, (*TINY[:-2], "--stream", "--n-snapshots", 3), "BP(1) backward step-wise", "Stream, 4 snapshots"),
+    ],
 )
-def test_what_has_no_snapshots_or_no_trials_is_refused(script, tmp_path, model, words):
-    tiny = [word for word in TINY if model == MODEL or word not in ("--n-steps", 9)]
-    assert script(model, *tiny, *words, "--rule", "bp_lambda", "--output", tmp_path / "run")[0] == 0
-    status, _, err = script(ANALYSIS, "--run", tmp_path / "run")
-    assert (status, WORDS in err) == (2, True)
+def test_what_has_no_snapshots_or_no_trials_is_refused(script, tmp_path, model, words, rule, got):
+    assert script(model, *words, "--rule", "bp_lambda", "--output", tmp_path / "run")[0] == 0
+    status, _, err = script(ANALYSIS, "--run", tmp_path / "run", "--rule", rule)
+    assert (status, got in err, WORDS in err) == (2, True, True)

@@ -97,9 +97,9 @@ def training(p: Parameters, form: str, n_units: int, n_steps: int, batch_size: i
 
 
 def multiply_adds(p: Parameters, form: str, n_units: int, n_steps: int) -> float:
-    """Multiply–adds of an update."""
+    """Multiply–adds of an update; NaN where they are unknown."""
     found = nb.cost(circuit(p, form, n_units), learning_rule(form), batch_size=p.batch_size, n_steps=n_steps)
-    return float(found.multiply_adds)
+    return np.nan if found.multiply_adds is None else found.multiply_adds
 
 
 def series(p: Parameters, dim: str, sizes: Sequence[tuple[int, int]]) -> xr.Dataset:

@@ -4,6 +4,7 @@ All figures come from one run, measured in turn (A B C A B C …), so that a mac
 An update is: forward pass, gradients, Adam on all weights; trials are already on the device.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,11 @@ def circuit(case: Case) -> nb.Circuit:
 
 
 def multiply_adds(case: Case, rule: nb.LearningRule) -> float:
-    """Multiply–adds of an update: all its products, those of element-wise work and of the optimiser among them."""
+    """All products of an update, those of element-wise work and of the optimiser among them; NaN where unknown."""
     adam = nb.Optimizer("adam", 1e-3)
     optimizers, sizes = nb.Optimizers(adam, adam, adam), {"batch_size": case.batch, "n_steps": case.n_steps}
-    return nb.cost(circuit(case), rule, optimizers=optimizers, at_last_step=True, **sizes).multiply_adds
+    found = nb.cost(circuit(case), rule, optimizers=optimizers, at_last_step=True, **sizes).multiply_adds
+    return math.nan if found is None else found
 
 
 def torch_updates(case: Case, n_updates: int) -> Callable[[], object] | None:

@@ -1,11 +1,13 @@
 """Cost of learning, before anything runs: multiply–adds of an update, and bytes.
 
-A program is traced with the shapes of its arrays and counted; nothing is computed, compiled or allocated.
+A program is traced with the shapes of its arrays and counted; nothing is computed, compiled or allocated. Where JAX
+writes programs down in a way that is not known here, the cost is unknown: None, with a warning.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +22,13 @@ from neuro_bpl.learner import Learner, learn_batch, newborn, run_updates, sample
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import expect, refusal
-from neuro_bpl.program import program_of
+from neuro_bpl.program import KNOWN_JAX, UnknownProgramError, program_of
 from neuro_bpl.results import Part
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.tasks.protocol import Curriculum
 from neuro_bpl.trials import Trials
+
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,18 +37,18 @@ class Cost:
 
     Parameters
     ----------
-    multiply_adds : float
-        Products of two numbers; sums alone are not counted (`arithmetic`).
-    memory : int
-        Bytes at the peak, all of the following among them.
+    multiply_adds : float or None
+        Products of two numbers; sums alone are not counted (`arithmetic`). None where it is unknown.
+    memory : int or None
+        Bytes at the peak, all of the following among them. None where it is unknown.
     carried : int
         Bytes of state and traces that the rule carries from step to step; 0 for a rule that looks back on the trial.
     weights : int
         Bytes of weights and of what their optimisers remember.
     """
 
-    multiply_adds: float
-    memory: int
+    multiply_adds: float | None
+    memory: int | None
     carried: int
     weights: int
 
@@ -113,10 +117,10 @@ def cost(
     rule.check_circuit(circuit)
     with jax.enable_x64(precision == "float64"):
         traced, learners = trace_update(circuit, rule, optimizers, schedule, seeds, n_steps, at_last_step)
-        program = program_of(traced.jaxpr)
+        counted = count(traced, rounds(rule, n_steps))
         return Cost(
-            multiply_adds=multiply_adds(program, rounds(rule, n_steps)),
-            memory=footprint(program),
+            multiply_adds=counted.multiply_adds,
+            memory=counted.memory,
             carried=len(seeds.weights) * carried(circuit, rule, batch_size, n_steps),
             weights=_bytes((learners.weights, learners.optimizer_state)),
         )
@@ -156,13 +160,42 @@ def of_part(part: Part) -> Cost:
         traced = run_updates.trace(
             first.circuit, first.task, hyper, learners, keys[1:], 0, n_updates, schedule.batch_size, part.watch
         )
-        program = program_of(traced.jaxpr)
+        counted = count(traced, rounds(first.rule, _n_steps(part)))
+        evaluated = count(_evaluation(part, learners.weights))
         return Cost(
-            multiply_adds=multiply_adds(program, rounds(first.rule, _n_steps(part))) / n_updates,
-            memory=max(footprint(program), _bytes(learners) + _evaluation(part, learners.weights)),
+            multiply_adds=None if counted.multiply_adds is None else counted.multiply_adds / n_updates,
+            memory=_peak(counted.memory, evaluated.memory, _bytes(learners)),
             carried=len(keys[0]) * carried(first.circuit, first.rule, schedule.batch_size, _n_steps(part)),
             weights=_bytes((learners.weights, learners.optimizer_state)),
         )
+
+
+class Counts(NamedTuple):
+    """Multiply–adds of a program, and bytes at its peak; None where they are unknown."""
+
+    multiply_adds: float | None
+    memory: int | None
+
+
+def count(traced: jax.stages.Traced, iterations: float = 1.0) -> Counts:
+    """Counts of a traced program, loops of unknown length gone round so often; warns where they are unknown."""
+    try:
+        program = program_of(traced.jaxpr)
+        return Counts(multiply_adds(program, iterations), footprint(program))
+    except UnknownProgramError as error:
+        warnings.warn(
+            f"the cost is unknown: JAX {jax.__version__} writes down programs in a way that neuro_bpl does not read "
+            f"({error}); it reads those of JAX {KNOWN_JAX[0]} to {KNOWN_JAX[1]}. Memory is not checked before the run, "
+            "and all else goes on.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return Counts(None, None)
+
+
+def _peak(training: int | None, evaluation: int | None, learners: int) -> int | None:
+    """Bytes of training, or of an evaluation beside the learners, whichever are more."""
+    return None if training is None or evaluation is None else max(training, learners + evaluation)
 
 
 def rounds(rule: LearningRule, n_steps: int) -> float:
@@ -184,13 +217,17 @@ def carried(circuit: Circuit, rule: LearningRule, batch_size: int, n_steps: int)
     return _bytes(jax.eval_shape(before_the_first_step))
 
 
-def n_bytes(number: float) -> str:
+def n_bytes(number: float | None) -> str:
     """Bytes in words: "1.2 GB", and so on."""
+    if number is None:
+        return UNKNOWN
     return f"{scaled(number)}B" if number >= 999.5 else f"{number:.0f} B"
 
 
-def scaled(number: float) -> str:
+def scaled(number: float | None) -> str:
     """A large number in words: "1.2 G"."""
+    if number is None:
+        return UNKNOWN
     prefixes = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
     unit, name = next(((unit, name) for unit, name in prefixes if number >= 0.9995 * unit), (1.0, ""))
     return f"{_three_digits(number / unit)} {name}".strip()
@@ -238,11 +275,11 @@ def _n_steps(part: Part) -> int:
     return jax.eval_shape(draw).n_steps
 
 
-def _evaluation(part: Part, weights: Weights) -> int:
-    """Bytes of a held-out evaluation of all networks, which takes a limited number of trials at once."""
+def _evaluation(part: Part, weights: Weights) -> jax.stages.Traced:
+    """A held-out evaluation of all networks, which takes a limited number of trials at once, traced."""
     trials = part.first.task.held_out("validation")
     some = jax.tree.map(lambda values: values[: evaluation.TRIALS_AT_ONCE], trials)
-    return footprint(program_of(evaluation.outcomes_of_few.trace(part.first.circuit, weights, some).jaxpr))
+    return evaluation.outcomes_of_few.trace(part.first.circuit, weights, some)
 
 
 def _bytes(tree: PyTree) -> int:

@@ -14,11 +14,8 @@ HEAD = ("multiply–adds of an update", "of the run", "memory at the peak", "car
 def report(points: Sequence[Point]) -> str:
     """A table of the cost of each point, all its networks together, and what the machine has free."""
     rows = [_row(point) for point in points]
-    free = capacity.free()
-    known = "unknown" if free is None else costing.n_bytes(free)
-    return (
-        f"{_table([('', *HEAD), *rows])}\nfree memory: {known}. This was a dry run: nothing was trained or written.\n"
-    )
+    free = costing.n_bytes(capacity.free())
+    return f"{_table([('', *HEAD), *rows])}\nfree memory: {free}. This was a dry run: nothing was trained or written.\n"
 
 
 def _row(point: Point) -> tuple[str, ...]:
@@ -34,7 +31,8 @@ def _name(point: Point) -> str:
 
 def _cells(found: Cost, experiment: Experiment) -> tuple[str, ...]:
     """A row: counts of an update and of all updates, and bytes."""
-    counts = (found.multiply_adds, found.multiply_adds * experiment.schedule.n_updates)
+    n_updates = experiment.schedule.n_updates
+    counts = (found.multiply_adds, found.multiply_adds and found.multiply_adds * n_updates)
     return (*map(costing.scaled, counts), *map(costing.n_bytes, (found.memory, found.carried, found.weights)))
 
 

@@ -27,7 +27,7 @@ def check_memory(part: Part) -> None:
     if free is None:
         return
     needed = costing.of_part(part)
-    if needed.memory <= free:
+    if needed.memory is None or needed.memory <= free:
         return
     rule, n_networks = part.first.rule, len(part.points) * part.n_seeds
     networks = "1 network" if n_networks == 1 else f"{n_networks} networks at once"

@@ -20,8 +20,8 @@ CHEAP = words(
 )
 FUSED = CHEAP | words(
     """
-    div pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh tan sin cos erf erfc erf_inv rem
-    floor ceil round concatenate pad stack dynamic_slice split
+    div pow square one_minus_square polynomial sqrt rsqrt cbrt exp exp2 expm1 log log2 log1p logistic tanh tan sin cos
+    erf erfc erf_inv rem floor ceil round concatenate pad stack dynamic_slice split
     """
 )
 REDUCTIONS = words("reduce_sum reduce_max reduce_min reduce_and reduce_or reduce_prod argmax argmin")
@@ -70,7 +70,9 @@ def _needed(operation: Operation, room: int, freed: int) -> int:
     if operation.name == "cond":
         return max(room, *(_beside(branch, ()) for branch in operation.inside))
     if operation.name in LOOPS:
-        inside = max(_beside(body, _carried(operation, body)) for body in operation.inside)
+        inside = max(
+            _beside(body, operation.carried if body is operation.inside[-1] else ()) for body in operation.inside
+        )
         return max(room - freed, 0) + _zeros(operation) + inside
     if operation.name == "random_bits":
         return 4 * room  # threefry mixes two halves, out of place
@@ -81,10 +83,12 @@ def _needed(operation: Operation, room: int, freed: int) -> int:
 
 def _rearranged(operation: Operation) -> int:
     """Bytes of operands whose axes a product of matrices needs in another order: batch first, contracted together."""
-    contracted, batch = operation.params["dimension_numbers"]
+    axes = operation.axes
+    if axes is None:
+        return 0
     return sum(
         value.n_bytes
-        for value, summed, shared in zip(operation.reads, contracted, batch, strict=True)
+        for value, summed, shared in zip(operation.reads, axes.summed, axes.shared, strict=True)
         if not _is_matrix(len(value.shape), summed, shared)
     )
 
@@ -97,17 +101,8 @@ def _is_matrix(n_axes: int, summed: Sequence[int], shared: Sequence[int]) -> boo
 
 def _zeros(operation: Operation) -> int:
     """Bytes of the zeros that the stacked outputs of a scan are copied from before they are filled."""
-    stacked = operation.makes[operation.params["num_carry"] :] if operation.name == "scan" else ()
+    stacked = operation.makes[operation.n_carried :] if operation.name == "scan" else ()
     return max((value.n_bytes for value in stacked), default=0)
-
-
-def _carried(operation: Operation, body: Program) -> tuple[Value, ...]:
-    """What a loop carries, among the inputs of its body."""
-    if operation.name == "while":
-        first = operation.params["body_nconsts"]
-        return body.inputs[first:] if body is operation.inside[-1] else ()
-    first = len(body.inputs) - len(operation.reads) + operation.params["num_consts"]
-    return body.inputs[first : first + operation.params["num_carry"]]
 
 
 def _plan(program: Program) -> _Plan:

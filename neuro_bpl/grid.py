@@ -129,6 +129,8 @@ def networks_at_once(part: Part, workers: int = 1) -> int:
         needed = costing.of_part(part).memory
     except Exception:  # whatever is wrong with it is said when it is trained
         return n_networks
+    if needed is None:
+        return n_networks
     return max(int(n_networks * min(SHARE_OF_MEMORY * free / workers / needed, 1.0)), 1)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import runpy
 import sys
 from functools import partial
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 from tiny import CIRCUIT, refused, sweep, train
 
 import neuro_bpl as nb
@@ -18,7 +22,7 @@ from neuro_bpl.arithmetic import multiply_adds
 from neuro_bpl.contents import Memory
 from neuro_bpl.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.footprint import footprint
-from neuro_bpl.program import program_of
+from neuro_bpl.program import KNOWN_JAX, program_of
 from neuro_bpl.progress import Bars
 from neuro_bpl.results import Part
 from neuro_bpl.trainer import Trainer, train_part
@@ -111,6 +115,65 @@ def test_memory_of_bptt_grows_with_the_trial_and_that_of_rtrl_does_not():
 
     assert exponent(nb.bptt(), 500, 1000, of) == pytest.approx(1, abs=0.05)
     assert exponent(nb.rtrl(), 500, 1000, of) < 0.05
+
+
+def new_operation(name="new_in_jax"):
+    """An operation that neuro_bpl has never heard of, with parameters that it has not, either."""
+    primitive = Primitive(name)
+    primitive.def_impl(lambda a, **_: a)
+    primitive.def_abstract_eval(lambda a, **_: a)
+    mlir.register_lowering(primitive, lambda ctx, a, **_: [a])
+    ad.deflinear(primitive, lambda ct, **_: [ct])
+    batching.defvectorized(primitive)
+    return lambda a: primitive.bind(a, rounds=object(), within=("nothing", None))
+
+
+class Unreadable:
+    """A program in a form that no version of JAX has."""
+
+    jaxpr = object()
+
+
+def test_an_unknown_operation_makes_the_cost_unknown_and_says_so():
+    traced = jax.jit(lambda a: new_operation()(a) * 2).trace(A)
+    version = re.escape(jax.__version__)
+    with pytest.warns(RuntimeWarning, match=rf"cost is unknown: JAX {version} (?s:.*)operation called new_in_jax"):
+        assert costing.count(traced) == (None, None)
+    assert costing.count(jax.jit(lambda a: a * 2).trace(A)) == (12.0, 2 * 48)
+
+
+def test_an_unknown_form_of_programs_makes_the_cost_unknown_and_says_so(untyped):
+    with pytest.warns(RuntimeWarning, match=r"cost is unknown: JAX (?s:.*)AttributeError"):
+        assert costing.count(Unreadable()) == (None, None)
+
+
+def test_training_goes_on_where_the_cost_is_unknown(monkeypatch, capsys):
+    """A loop over a readout that uses the operation: trained, swept and shown in a dry run."""
+    new = new_operation()
+    predict = nb.RateCortex.activate
+    monkeypatch.setattr(nb.RateCortex, "activate", lambda self, *given: jax.tree.map(new, predict(self, *given)))
+    only(monkeypatch, 10)
+    jax.clear_caches()
+    with pytest.warns(RuntimeWarning, match="new_in_jax"):
+        run = train(nb.bptt())
+    with pytest.warns(RuntimeWarning, match="new_in_jax"):
+        assert grid.networks_at_once(part_of(nb.bptt(), points=2)) == 4
+    with pytest.warns(RuntimeWarning, match="new_in_jax"):
+        report = dry_run.report([grid.Point({"rule": "BPTT"}, part_of(nb.bptt()).first)])
+    jax.clear_caches()
+    assert report.splitlines()[1].split()[:4] == ["BPTT", "unknown", "unknown", "unknown"]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(run["training"]["loss"], train(nb.bptt())["training"]["loss"])
+
+
+def test_the_versions_whose_programs_are_read_include_the_installed_one():
+    first, last = (tuple(map(int, known.split("."))) for known in KNOWN_JAX)
+    assert first <= tuple(map(int, jax.__version__.split(".")[:2])) <= last
+
+
+def test_a_derivative_of_tanh_counts_in_every_form():
+    n = A.shape[0] * A.shape[1]
+    assert n <= count(jax.jacobian(lambda a: jnp.tanh(a).sum()), A) <= 4 * n
 
 
 # ------------------------------------------------------------------------------------------------------------- memory

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from brian2.codegen.runtime.cython_rt import CythonCodeObject
-from conftest import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_trials, random_weights
+from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_trials, random_weights
 
 import neuro_bpl as nb
 from neuro_bpl.brian import BrianCircuit

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import oracle_predictor as op
-from conftest import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_trials, random_weights
+from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_trials, random_weights
 
 import neuro_bpl as nb
 from neuro_bpl import online

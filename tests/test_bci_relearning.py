@@ -14,6 +14,8 @@ import neuro_bpl as nb
 from neuro_bpl.neural import cursor
 from neuro_bpl.tasks import CenterOut
 
+pytestmark = pytest.mark.full
+
 MODEL, ANALYSIS = "models/bci_relearning.py", "analyses/bci_relearning.py"
 TINY = (
     *("--n-units", 8, "--n-inputs", 6, "--n-factors", 3, "--n-steps", 5, "--onset", 1, "--n-probe", 8, "--seeds", 2),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from brian_loops import DT, RECORD, bp, loop_of, make_circuit, needs_compiler, part_of, sgd, some_trials
-from conftest import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_weights, relative_error, size
+from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_weights, relative_error, size
 
 import neuro_bpl as nb
 from neuro_bpl import cortex as cortical
@@ -225,6 +225,7 @@ def euler(circuit, weights, inputs):
     return np.reshape(rates, by_trial[0]), np.reshape(outputs, by_trial[1])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("nonlinearity", PHI)
 @pytest.mark.parametrize("tau", [0.037, DT])
 def test_rates_alone_are_those_of_an_euler_loop(nonlinearity, tau):
@@ -253,6 +254,7 @@ def same(*runs):
     return all(a.identical(b) for other in others for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.full
 def test_two_runs_are_one_long_run():
     circuit, trials = make_circuit(), some_trials("every masked unequal")
     first, whole = loop_of(circuit, bp()), loop_of(circuit, bp())
@@ -264,6 +266,7 @@ def test_two_runs_are_one_long_run():
         assert (parts.values == run[group][name].values).all(), name
 
 
+@pytest.mark.full
 def test_a_stored_network_goes_on_as_before():
     trials = some_trials()
     loop = loop_of(make_circuit(), bp())
@@ -279,6 +282,7 @@ def test_a_stored_network_goes_on_as_before():
     assert relative_error(loop.weights, ended) == 0
 
 
+@pytest.mark.full
 def test_circuits_in_one_process_do_not_disturb_each_other():
     trials = some_trials()
     begin, end = part_of(trials, slice(4)), part_of(trials, slice(4, None))
@@ -293,6 +297,7 @@ def test_circuits_in_one_process_do_not_disturb_each_other():
 NOISE = {"old": "- r)/tau", "new": "- r)/tau + 0.1*xi*tau**-0.5"}
 
 
+@pytest.mark.full
 def test_noise_in_an_equation_is_that_of_the_seed():
     circuit, trials = make_circuit(cerebellum=False), some_trials(n_trials=2)
     script = nb.brian.equations(circuit)
@@ -308,6 +313,7 @@ def test_noise_in_an_equation_is_that_of_the_seed():
 GRID = {"lambda_": [0.8, 0.2], "predictor_learning_rate": [0.02, 0.1]}
 
 
+@pytest.mark.full
 def test_a_sweep_is_single_runs_and_leaves_the_circuit_as_it_was():
     circuit, trials, probe = make_circuit(), some_trials(n_trials=4), some_trials(n_trials=2)
     loop = loop_of(circuit, bp())
@@ -365,6 +371,7 @@ def slowly(n_trials):
     return make_circuit(tau=8.5, dt=1.7), some_trials(n_trials=n_trials), sgd(0.01, 0.01, 0.01)
 
 
+@pytest.mark.full
 @needs_compiler
 def test_a_program_in_cpp_is_built_once_for_a_sweep_and_gives_the_same_numbers(quickly_compiled, monkeypatch):
     circuit, trials, optimizers = slowly(20)
@@ -419,6 +426,7 @@ def test_cython_gives_the_same_numbers():
 # ------------------------------------------------------------------------------------------------------ runs as results
 
 
+@pytest.mark.full
 def test_a_run_follows_the_schema_and_comes_back_from_one_file(tmp_path):
     circuit, trials = make_circuit(), some_trials()
     loop = loop_of(circuit, bp())

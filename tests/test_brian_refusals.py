@@ -11,9 +11,9 @@ import pytest
 from bad_input import JUNK
 from brian2.codegen.runtime.cython_rt import CythonCodeObject
 from brian_loops import RECORD, bp, loop_of, make_circuit, needs_compiler, part_of, some_trials
-from conftest import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_weights
 
 import neuro_bpl as nb
 from neuro_bpl.brian import BrianCircuit, equations
@@ -317,6 +317,7 @@ def test_event_driven_traces_are_refused():
         loop_of(OPEN, EPROP, equations=script).run(TRIALS)
 
 
+@pytest.mark.full
 def test_synapses_without_connect_are_refused():
     loop = loop_of(OPEN)
     forgotten = brian2.Synapses(loop.groups["cortex"], loop.groups["cortex"], name="forgotten")
@@ -408,6 +409,7 @@ def test_a_program_in_cpp_that_failed_is_not_tried_again():
     loop_of(OPEN).run(TRIALS)
 
 
+@pytest.mark.full
 def test_importing_the_package_does_not_import_brian2():
     code = "import sys, neuro_bpl as nb; assert 'brian2' not in sys.modules; nb.brian; assert 'brian2' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

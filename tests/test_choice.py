@@ -115,6 +115,7 @@ def simulated(n_trials, bias, sensitivity, left, right, seed=0):
     return xr.Dataset({"evidence": ("trial", x), "went_right": ("trial", went.astype(int))}), truth
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("truth", [(0.5, 0.2, 0.1, 0.05), (-1.0, 0.1, 0.0, 0.0), (0.0, -0.3, 0.2, 0.2)])
 def test_a_fit_finds_what_choices_were_drawn_with(truth):
     trials, wanted = simulated(20_000, *truth)
@@ -147,6 +148,7 @@ def test_intervals_hold_what_choices_were_drawn_with_in_19_of_20_bins():
     assert 0.93 < np.mean(held) < 0.97
 
 
+@pytest.mark.full
 def test_intervals_of_parameters_hold_what_choices_were_drawn_with():
     held = []
     for seed in range(12):

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from conftest import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
 from hypothesis import given
 from hypothesis import strategies as st
+from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
 from test_legality import refusal
 
 import neuro_bpl as nb

@@ -64,6 +64,7 @@ def test_targets_are_the_side_with_more_clicks_and_ties_are_right():
     assert 0.4 < targets.mean() < 0.6
 
 
+@pytest.mark.full
 def test_a_perfect_integrator_is_always_right_and_a_leaky_one_is_not():
     task = PoissonClicks()
     circuit = nb.Circuit(nb.RateCortex(2, 1, "identity"), nb.LinearReadout(2, "softmax_cross_entropy"))
@@ -102,6 +103,7 @@ def test_noise_of_n_clicks_has_n_times_the_variance_of_one():
     assert np.asarray(heard.std(0)[0]) == pytest.approx([0, 0.5, 1.0], abs=0.02)
 
 
+@pytest.mark.full
 def test_held_out_trials_are_the_same_always_and_apart():
     for split, n in (("validation", 40), ("test", 30)):
         assert equal(SHORT.held_out(split), SHORT.held_out(split))
@@ -115,6 +117,7 @@ def test_held_out_trials_are_the_same_always_and_apart():
         SHORT.held_out("train")
 
 
+@pytest.mark.full
 def test_trials_are_the_same_in_32_bit():
     wide = SHORT.sample(KEY(3), KEY(4), 50)
     with jax.enable_x64(False):

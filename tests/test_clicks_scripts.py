@@ -9,6 +9,8 @@ import pytest
 
 from neuro_bpl.neural.reading import read
 
+pytestmark = pytest.mark.full
+
 SCRIPT = "analyses/clicks_recordings.py"
 
 

@@ -12,6 +12,8 @@ import xarray as xr
 import neuro_bpl as nb
 from neuro_bpl import cli
 
+pytestmark = pytest.mark.full
+
 TASK = nb.tasks.PoissonClicks(shortest=0.1, longest=0.2, n_validation=40, n_test=4, n_probe=40)
 
 

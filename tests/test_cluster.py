@@ -105,6 +105,7 @@ def test_a_client_and_float64_and_a_grown_grid(client, tmp_path, monkeypatch):
     assert run.attrs["sweep"] == alone.attrs["sweep"]
 
 
+@pytest.mark.full
 def test_workers_of_its_own_share_the_points(tmp_path, monkeypatch):
     made, start = [], distributed.LocalCluster
 
@@ -141,6 +142,7 @@ def killing(client, path, killed):
         time.sleep(0.02)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("elsewhere")
 def test_the_part_of_a_killed_worker_goes_on_on_another_one(wanted_long, client, tmp_path):
     path, killed = tmp_path / "run", []
@@ -152,6 +154,7 @@ def test_the_part_of_a_killed_worker_goes_on_on_another_one(wanted_long, client,
     assert_identical(run, wanted_long)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("elsewhere")
 def test_a_point_that_kills_its_workers_fails_and_the_others_do_not(client, local, tmp_path, monkeypatch):
     monkeypatch.setattr(local.scheduler, "allowed_failures", 1)
@@ -161,6 +164,7 @@ def test_a_point_that_kills_its_workers_fails_and_the_others_do_not(client, loca
     assert np.isfinite(run["training"]["loss"].sel({"task.noise": 0.0})).all()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("elsewhere")
 def test_a_point_that_fails_on_a_worker_is_reported_and_the_others_are_trained(client, tmp_path):
     circuit, grid = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=2)), {"fan_in": [2, 9]}
@@ -190,6 +194,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.science)])
 def test_a_sweep_whose_own_process_is_stopped_goes_on_from_every_commit(wanted_long, tmp_path, how):
     path, script = tmp_path / "run", tmp_path / "script.py"
@@ -294,6 +299,7 @@ def test_workers_need_a_store(how):
         sweep(GRID, **how)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "http://127.0.0.1:1"])
 def test_a_scheduler_that_does_not_answer_is_named_soon_and_nothing_is_written(tmp_path, address):
     began = time.time()
@@ -307,6 +313,7 @@ class Own(Recall):
     """Of a script, as far as pickle can tell."""
 
 
+@pytest.mark.full
 def test_a_class_of_the_script_itself_is_refused(monkeypatch):
     main = sys.modules["__main__"]
     monkeypatch.setattr(main, "Own", Own, raising=False)

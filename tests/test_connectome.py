@@ -206,6 +206,7 @@ def test_masks_that_cannot_be_made_are_refused(graph, n_granule, n_mossy, untype
 # -------------------------------------------------------------------------------------------- the model and its claim
 
 
+@pytest.mark.full
 def test_the_model_is_wired_as_asked_and_the_analysis_draws_it(stored, script, tmp_path):
     path = tmp_path / "run"
     words = ("--connectome", stored, "--sweep", "wiring=measured,rewired,2,all", "--output", path)
@@ -273,6 +274,7 @@ def test_what_makes_no_sense_ends_with_status_2(script, tmp_path, case):
     assert "Traceback" not in err
 
 
+@pytest.mark.full
 def test_the_analysis_refuses_a_run_without_the_measured_wiring(stored, script, tmp_path):
     words = ("--connectome", stored, "--sweep", "wiring=1,2", "--output", tmp_path / "run")
     assert script(MODEL, *TINY, *words)[0] == 0

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_weights, relative_error, size
+from random_circuits import random_weights, relative_error, size
 from tiny import recall, refused
 
 import neuro_bpl as nb

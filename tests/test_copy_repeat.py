@@ -80,6 +80,7 @@ def test_levels_go_up_below_the_threshold_only_and_not_above_the_last():
     assert [int(TASK.difficulty(level)) for level in range(TASK.n_levels)] == [5, 7, 9, 12, 15, 19]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("level", [0, 3, 4])
 def test_trials_do_not_depend_on_the_padding(level):
     short, long = (dataclasses.replace(TASK, n_steps=40, padding=n).sample_level(level, KEY, OTHER, 3) for n in (15, 0))
@@ -89,6 +90,7 @@ def test_trials_do_not_depend_on_the_padding(level):
         assert not getattr(long, name)[:, 15:].any()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rule", [nb.bptt(), nb.tbptt(2), nb.dni(2), nb.bp_lambda(0.5)], ids=lambda rule: rule.name)
 def test_gradients_do_not_depend_on_the_padding(rule):
     weights = jax.tree.map(lambda leaf: leaf + 0.1, CIRCUIT.init(KEY))
@@ -138,6 +140,7 @@ def test_a_run_climbs_and_does_not_depend_on_the_padding(monkeypatch):
     np.testing.assert_allclose(run["training"]["loss"], whole["training"]["loss"], rtol=1e-9)
 
 
+@pytest.mark.full
 def test_a_climb_compiles_once_for_each_padding_and_not_for_each_length(monkeypatch):
     programs = set()
 
@@ -158,6 +161,7 @@ def test_padding_that_is_too_short_would_show(monkeypatch):
     assert float(cut["training"]["loss"].min()) == 0  # no answer is left in a trial of six steps
 
 
+@pytest.mark.full
 def test_gradients_are_measured_on_trials_of_the_level_that_is_learnt():
     """The same numbers as by hand, network by network; at levels that nobody has met they would be others."""
     task = dataclasses.replace(TASK, n_steps=40, threshold=0.8)
@@ -219,6 +223,7 @@ def test_words_that_name_no_rule_are_refused(words):
         rule_words.check_words(f"bptt,{words}")
 
 
+@pytest.mark.full
 def test_the_model_runs_and_reports(script, tmp_path):
     path = tmp_path / "run"
     status, out, _ = script(MODEL, "--rule", "tbptt:2,bp_lambda:0", "--n-steps", 9, *TINY, "--output", path)

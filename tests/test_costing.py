@@ -226,6 +226,7 @@ def planned(rule, n_units, n_steps, batch_size):
     return plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("rule", "sizes"),
     [(nb.rtrl(), (32, 3, 10)), (nb.bp_lambda(view="backward"), (32, 3, 10)), (nb.bptt(), (16, 300, 20))],

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from conftest import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
+from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
 from test_legality import refusal
 from test_resume import ASKED, stopped
 from tiny import CORTEX, READOUT, assert_identical, train
@@ -117,6 +117,7 @@ def test_weights_at_birth_keep_the_variance_and_do_not_depend_on_what_is_behind(
 # ------------------------------------------------------------------------------------------------------------ in runs
 
 
+@pytest.mark.full
 def test_a_stored_run_is_resumed_and_loaded_and_only_the_output_has_learnt(tmp_path, monkeypatch):
     circuit = nb.Circuit(CORTEX, READOUT, nb.DeepPredictor((4, 3), "tanh", "output", reads_input=True))
     path, asked = tmp_path / "run", {**ASKED, "circuit": circuit}
@@ -135,6 +136,7 @@ def test_a_stored_run_is_resumed_and_loaded_and_only_the_output_has_learnt(tmp_p
     assert jax.tree.leaves(moved) == [False] * 4 + [True, True]
 
 
+@pytest.mark.full
 def test_no_hidden_layers_are_stored_and_loaded_too(tmp_path):
     rebuilt = rebuild({"type": "DeepPredictor", "hidden": [], "nonlinearity": "relu"})
     assert rebuilt == nb.DeepPredictor(())

@@ -13,6 +13,8 @@ from tiny import refused
 import neuro_bpl as nb
 from neuro_bpl.neural.pseudo_population import DIMS, pooled, pseudo_trials
 
+pytestmark = pytest.mark.full
+
 MODEL, ANALYSIS = "models/evidence_accumulation.py", "analyses/evidence_population.py"
 TINY = ("--n-updates", 30, "--n-units", 8, "--n-test", 4, "--n-probe", 3, "--batch-size", 5, "--n-evaluations", 1)
 TINY += ("--longest", 0.8, "--dt", 0.025, "--tau", 0.1, "--n-snapshots", 1)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import relative_error
+from random_circuits import relative_error
 
 import neuro_bpl as nb
 from neuro_bpl.cerebellum import GranularWeights, LinearWeights

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
-from conftest import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
+from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
 
 import neuro_bpl as nb
 from neuro_bpl import cortex as cortical
@@ -55,6 +55,7 @@ def test_the_path_through_the_cell_itself_is_the_update_gate():
     assert relative_error(direct, (z * credit,)) <= 1e-14
 
 
+@pytest.mark.full
 def test_a_stored_run_is_loaded_and_records_no_trace_of_absent_synapses(tmp_path):
     circuit = nb.Circuit(nb.GRUCortex(tiny.N_INPUTS, 3), tiny.READOUT, nb.LinearPredictor())
     rule, path = nb.bp_lambda(trace=nb.Leaky()), tmp_path / "run"

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_circuits import (
     N_INPUTS,
     N_OUTPUTS,
     N_STEPS,
@@ -20,8 +22,6 @@ from conftest import (
     relative_error,
     size,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import neuro_bpl as nb
 from neuro_bpl import cortex as cortical

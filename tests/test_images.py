@@ -40,6 +40,7 @@ def dataset(request):
 # ----------------------------------------------------------------------------------------------------------- order
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("wanted", "asked"),
     {
@@ -65,6 +66,7 @@ def test_steps_and_channels_are_those_of_the_order(data_dir, wanted, asked):
         assert 0 <= trials.inputs.min() <= trials.inputs.max() <= 1
 
 
+@pytest.mark.full
 def test_permuted_pixels_are_the_pixels_in_one_other_order(data_dir, dataset):
     pixels, permuted = (load(dataset, order, data_dir=data_dir) for order in ("pixels", "permuted"))
     order = np.random.RandomState(0).permutation(pixels.n_steps)
@@ -216,6 +218,7 @@ def test_a_run_says_how_its_images_were_shown(data_dir):
         assert found.startswith(f"task.{next(iter(change))}: stored")
 
 
+@pytest.mark.full
 def test_a_run_on_permuted_pixels_goes_on_bit_for_bit_and_not_in_another_order(tmp_path, monkeypatch):
     task = load(order="permuted", pad=1, n_held_out=3, n_probe=2)
     circuit = nb.Circuit(nb.RateCortex(1, 3), nb.LinearReadout(10, "softmax_cross_entropy"), nb.LinearPredictor())
@@ -299,6 +302,7 @@ def test_missing_files_of_cifar10_are_named_with_the_folder_where_they_belong(tm
 # -------------------------------------------------------------------------------------------------------- the model
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("order", ["rows", "pixels", "permuted"])
 def test_the_model_learns_from_images_in_every_order(tmp_path, script, order):
     write_mnist(tmp_path, True)

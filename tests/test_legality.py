@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from conftest import N_INPUTS, N_OUTPUTS, N_STEPS, N_TRIALS, N_UNITS, random_trials
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_TRIALS, N_UNITS, random_trials
 
 import neuro_bpl as nb
 

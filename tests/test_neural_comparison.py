@@ -66,6 +66,7 @@ def test_the_result_is_labelled_and_its_numbers_agree(found):
     assert found["ceiling"].sel(metric="procrustes").item() == pytest.approx(np.sqrt(2 * r / (1 + r)))
 
 
+@pytest.mark.full
 def test_operators_know_no_order_of_conditions_so_there_is_no_such_null(planted):
     models, recorded = planted
     few = {"n_splits": 1, "n_permutations": 5, "n_bootstrap": 2}
@@ -75,6 +76,7 @@ def test_operators_know_no_order_of_conditions_so_there_is_no_such_null(planted)
     assert result["ceiling"] == result["reliability"]
 
 
+@pytest.mark.full
 def test_dynamics_give_no_verdict_on_rules(planted):
     models, recorded = planted
     two = {rule: one.isel(seed=[0, 1]) for rule, one in models.items()}

@@ -62,6 +62,7 @@ def trials(random, shift=3.0, n=40):
     return xr.DataArray(values, {"time": [0.0, 0.1], "side": ("trial", side), "context": ("trial", context)}, DIMS)
 
 
+@pytest.mark.full
 def test_a_decoder_reads_what_is_there_and_nothing_where_there_is_nothing(random):
     found = decode(trials(random), "side", n_permutations=9)
     assert found["score"].values[1] > 0.85

@@ -123,6 +123,7 @@ def test_climbing_fibres_say_an_error_one_step_later_around_their_baseline():
 # -------------------------------------------------------------------------------------------------------- other tools
 
 
+@pytest.mark.full
 def test_pynapple_finds_the_same_spikes_trials_and_rates(run_file):
     pynapple = pytest.importorskip("pynapple", reason="pynapple is not installed")
     session, again = read_nwb(run_file), read_run_nwb(run_file)
@@ -191,6 +192,7 @@ def test_what_a_run_does_not_have_is_refused(run, tmp_path, untyped, changed, wo
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.full
 def test_runs_that_lack_something_are_refused(tmp_path):
     with refused("record="):
         write_nwb(train(), tmp_path / "a.nwb", seed=0)
@@ -209,6 +211,7 @@ def test_runs_that_lack_something_are_refused(tmp_path):
     np.testing.assert_allclose(again.time, [0.01, 0.02, 0.03, 0.04])
 
 
+@pytest.mark.full
 def test_a_point_of_a_sweep_is_written(tmp_path):
     swept = sweep({"lambda_": [0.0, 1.0]}, circuit=CIRCUIT, record=["predicted_gradient"])
     with refused("at", "lambda_"):

@@ -56,6 +56,7 @@ def assert_undisturbed(got, wanted):
         xr.testing.assert_allclose(got[group].to_dataset(), wanted[group].to_dataset(), rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.full
 def test_a_run_does_not_notice_that_it_is_watched(watched):
     alone = train(LEADER, optimizers=SGD, **IN_FULL)
     assert_undisturbed(watched, alone)
@@ -64,6 +65,7 @@ def test_a_run_does_not_notice_that_it_is_watched(watched):
         assert_undisturbed(watched, alone.isel(seed=[1, 0]))
 
 
+@pytest.mark.full
 def test_a_rule_that_draws_random_numbers_draws_the_same_ones_when_it_is_watched():
     small = {**IN_FULL, "circuit": CIRCUIT, "seeds": 1}
     alone = train(nb.uoro(), **small)
@@ -176,6 +178,7 @@ def test_a_rule_without_chance_has_no_variance_and_its_error_is_bias(watched):
     assert (watched["comparison"]["variance"].sel(observed="UORO") > 0.01).all()
 
 
+@pytest.mark.full
 def test_over_many_draws_uoro_has_no_bias_and_a_random_gradient_has():
     n_draws = 2000
     run = train(nb.tbptt(1), n_updates=1, seeds=1, compare=[nb.uoro(), nb.random_gradient()], compare_draws=n_draws)
@@ -207,6 +210,7 @@ def test_the_squared_bias_is_right_on_average():
 # ------------------------------------------------------------------------------------------------------ own predictors
 
 
+@pytest.mark.full
 def test_an_observers_predictor_is_the_one_that_a_leader_on_the_same_path_has():
     """With κ = 0 the leader's cortex learns as under TBPTT(1); its predictor is then the observer's."""
     observer, small = nb.bp_lambda(0.7), {**IN_FULL, "circuit": CIRCUIT}
@@ -229,6 +233,7 @@ def flat(tree):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
+@pytest.mark.full
 def test_rules_that_differ_in_a_number_alone_are_kept_apart():
     """The leader among them, whose place is that of its name."""
     leader, *others = rules = [nb.bp_lambda(value) for value in (0.4, 0.0, 1.0)]
@@ -246,6 +251,7 @@ def test_rules_that_differ_in_a_number_alone_are_kept_apart():
 # ----------------------------------------------------------------------------------------------------- runs and sweeps
 
 
+@pytest.mark.full
 def test_a_stored_run_that_is_watched_and_stopped_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
     path = tmp_path / "run"
     experiment = {
@@ -270,6 +276,7 @@ def assert_same_comparison(point, run):
     assert np.isnan(point["cosine"].drop_sel(observed=names)).all()
 
 
+@pytest.mark.full
 def test_in_a_sweep_over_rules_there_is_a_row_for_every_rule_and_observer():
     rules, observers = [nb.bp_lambda(0.5), nb.rtrl()], [nb.rtrl(), nb.eprop()]
     run = sweep({"rule": rules}, compare=observers, seeds=1)
@@ -280,6 +287,7 @@ def test_in_a_sweep_over_rules_there_is_a_row_for_every_rule_and_observer():
     assert_same_comparison(point, train(rules[0], compare=observers, seeds=1))
 
 
+@pytest.mark.full
 def test_in_a_sweep_over_a_number_every_leader_has_its_own_name():
     run = sweep({"lambda_": [0.5, 1.0]}, compare=[BP1], seeds=1)
     assert set(run["comparison"]["observed"].values) == {"BPTT", "BP(0.5)", "BP(1)"}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from conftest import N_OUTPUTS, random_trials, random_weights, relative_error
+from random_circuits import N_OUTPUTS, random_trials, random_weights, relative_error
 from test_rules import CELLS, PREDICTORS
 
 import neuro_bpl as nb

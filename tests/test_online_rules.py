@@ -8,7 +8,7 @@ import numpy as np
 import oracle
 import oracle_online
 import pytest
-from conftest import N_OUTPUTS, N_TRIALS, N_UNITS, random_trials, random_weights, relative_error, size
+from random_circuits import N_OUTPUTS, N_TRIALS, N_UNITS, random_trials, random_weights, relative_error, size
 from test_rules import CELLS
 
 import neuro_bpl as nb
@@ -265,6 +265,7 @@ def error_of_means(draws, exact, n):
     return np.sqrt(((means - exact) ** 2).sum(1).mean()) / np.linalg.norm(exact)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "rule", [nb.uoro(), nb.kf_rtrl(), nb.node_perturbation(1e-5)], ids=["UORO", "KF-RTRL", "node perturbation"]
 )
@@ -277,6 +278,7 @@ def test_the_error_of_an_unbiased_rule_falls_as_one_over_the_root_of_draws_over_
     assert errors[0] > 0.05, "one draw is not exact"
 
 
+@pytest.mark.full
 def test_the_error_of_a_random_gradient_does_not_fall():
     draws, exact = many_gradients(nb.random_gradient(), 40_000)
     assert error_of_means(draws, exact, 10_000) > 0.9
@@ -285,6 +287,7 @@ def test_the_error_of_a_random_gradient_does_not_fall():
 # Feedback that learns
 
 
+@pytest.mark.full
 def test_feedback_that_learns_turns_towards_the_readout():
     task = nb.tasks.TargetReaching(n_steps=4, n_cues=3, n_inputs=3, trajectory="whole")
     circuit = nb.Circuit(

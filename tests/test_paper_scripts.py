@@ -11,6 +11,8 @@ from tiny import refused
 
 import neuro_bpl as nb
 
+pytestmark = pytest.mark.full
+
 HORIZON, PLASTIC, TABLE = (
     f"analyses/{name}.py" for name in ("credit_horizon", "alignment_when_plastic", "paper_table")
 )

@@ -9,6 +9,8 @@ from scripting import module
 
 import neuro_bpl as nb
 
+pytestmark = pytest.mark.full
+
 ANALYSIS = "analyses/predictability.py"
 MODEL, REACHING, DIGITS = (f"models/{name}.py" for name in ("copy_repeat", "target_reaching", "sequential_digits"))
 TINY = ("--n-updates", 6, "--n-evaluations", 3, "--seeds", 2, "--n-units", 3, "--batch-size", 3, "--n-steps", 9)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_weights, relative_error
+from random_circuits import random_weights, relative_error
 from tiny import recall
 
 import neuro_bpl as nb
@@ -49,6 +49,7 @@ def test_the_list_holds_every_trace_there_is():
     assert {type(trace).__name__ for _, trace, _ in FORMS.values()} == set(predictor_traces.__all__) - helpers
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", FORMS)
 def test_one_program_for_all_numbers_one_format_and_networks_at_once_as_alone(name):
     circuit, trials = circuit_of(name), recall(jax.random.key(5), 1)

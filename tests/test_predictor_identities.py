@@ -8,7 +8,7 @@ import numpy as np
 import oracle
 import oracle_predictor as op
 import pytest
-from conftest import N_STEPS, relative_error
+from random_circuits import N_STEPS, relative_error
 from step_wise import CELLS, DISCOUNT, LAMBDA, RATES, distance, of_oracle, of_package, rule, setting, trials
 
 import neuro_bpl as nb

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle_predictor as op
 import pytest
-from conftest import N_STEPS, N_UNITS, random_weights, relative_error
+from random_circuits import N_STEPS, N_UNITS, random_weights, relative_error
 from step_wise import DISCOUNT, LAMBDA, RATES, distance, of_package, rule, setting, trials
 
 import neuro_bpl as nb
@@ -45,6 +45,7 @@ LOCAL = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("cell", "local", "wiring"), LOCAL, ids=lambda p: getattr(p, "name", None))
 def test_what_is_local_is_exact_where_no_unit_reads_another(cell, local, wiring):
     exact = rule(FullTrace())
@@ -163,6 +164,7 @@ def error_of_means(found, exact, n):
     return np.sqrt(((means - exact) ** 2).sum(1).mean()) / np.linalg.norm(exact)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rank", [1, 3])
 def test_the_error_of_a_low_rank_trace_falls_as_one_over_the_root_of_draws(rank):
     found, exact = draws(40_000, rule(LowRankTrace(rank), update="trial"), *small(5))
@@ -182,6 +184,7 @@ def error_of_one_draw(n_steps, lambda_):
     return error_of_means(*draws(4000, asked, circuit, weights, batch), 1)
 
 
+@pytest.mark.full
 def test_without_decay_the_error_of_a_low_rank_trace_does_not_grow_with_the_trial():
     """Its expected square is n − 1: each sign carries the error of the other n − 1 components."""
     for n_steps in (4, 64):

@@ -172,6 +172,7 @@ for name, optimizer in {
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("make", "words"), WRONG.values(), ids=WRONG)
 def test_what_has_no_meaning_is_refused(make, words):
     with refused("Allowed: .", "Why: .", *words):
@@ -195,6 +196,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT)
 def test_what_has_one_is_not(make):
     """Liveness: it is the one thing changed above that is refused."""

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import random_weights
+from random_circuits import random_weights
 from scripting import module
 
 import neuro_bpl as nb
 from neuro_bpl import probing
 from neuro_bpl.predictor_traces import DiagonalTrace, HistorySweep, LowRankTrace
+
+pytestmark = pytest.mark.full
 
 MODEL, ANALYSIS = "models/predictor_traces.py", "analyses/bias_and_variance.py"
 TINY = ("--n-updates", 4, "--n-evaluations", 2, "--seeds", 2, "--n-units", 4, "--n-dimensions", 2, "--batch-size", 3)

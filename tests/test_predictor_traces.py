@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import oracle_predictor as op
 import pytest
-from conftest import N_STEPS, N_UNITS, relative_error
+from random_circuits import N_STEPS, N_UNITS, relative_error
 from step_wise import (
     CELLS,
     DISCOUNT,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import relative_error
+from random_circuits import relative_error
 from step_wise import distance
 from tiny import CORTEX, READOUT, Recall, assert_identical, recall, train
 
@@ -15,6 +15,8 @@ import neuro_bpl as nb
 from neuro_bpl.learner import Learner, learn_batch
 from neuro_bpl.predictor_traces import DiagonalTrace, FullTrace, HistorySweep, LeakTrace, LowRankTrace, ProjectedTrace
 from neuro_bpl.provenance import rebuild
+
+pytestmark = pytest.mark.full
 
 OLIVE = {"olive": nb.OlivaryPathway()}
 LINEAR = nb.Circuit(CORTEX, READOUT, nb.LinearPredictor(), **OLIVE)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle_predictor as op
 import pytest
-from conftest import N_UNITS, relative_error
+from random_circuits import N_UNITS, relative_error
 from step_wise import CELLS, DISCOUNT, LAMBDA, Held, distance, held, of_oracle, of_package, rule, setting, trials
 
 import neuro_bpl as nb

@@ -8,6 +8,8 @@ from scripting import in_shell, module
 import neuro_bpl as nb
 from neuro_bpl import schema
 
+pytestmark = pytest.mark.full
+
 MODEL, ANALYSIS = "models/rate_loop_brian.py", "analyses/discrete_vs_continuous.py"
 TINY = ("--n-trials", 4, "--n-snapshots", 2, "--n-units", 6, "--n-granule", 12, "--n-steps", 4, "--target", "numpy")
 

@@ -56,6 +56,7 @@ def test_clicks_count_from_stimulus_onset_whatever_the_clock():
         trials_of(session(later, duration), dt=0.02)
 
 
+@pytest.mark.full
 @settings(max_examples=8)
 @given(st.integers(0, 1000), st.sampled_from([0.02, 0.05]))
 def test_drawn_trials_come_back_from_a_session_made_of_them(seed, dt):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_trials, random_weights
+from random_circuits import random_trials, random_weights
 
 import neuro_bpl as nb
 from neuro_bpl.moment import moments
@@ -79,6 +79,7 @@ def test_what_is_by_the_step_becomes_smaller():
     assert fine.rule.credit.kappa == 0.7
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("predictor_trace", "td_error", "trace"),
     [

@@ -19,6 +19,7 @@ def run():
     return nb.train(circuit, SHORT, nb.bptt(), n_updates=3, seeds=2, batch_size=3, precision="float64", progress=False)
 
 
+@pytest.mark.full
 def test_responses_are_the_rates_of_each_network_until_each_trial_ends(run):
     trials = SHORT.probe()
     found = respond(run, trials, 0.02, columns={"evidence": trials.inputs.sum(1) @ np.array([-1.0, 1.0])})
@@ -37,6 +38,7 @@ def test_responses_are_the_rates_of_each_network_until_each_trial_ends(run):
     assert found["evidence"].dims == ("trial",)
 
 
+@pytest.mark.full
 def test_responses_over_learning(run):
     trials = SHORT.probe()
     both = respond(run, trials, 0.02, snapshots=[0, 3])

@@ -58,6 +58,7 @@ def whole():
 # --------------------------------------------------------------------------------------------------------- the same run
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("at", ["commit", "write"])
 @pytest.mark.parametrize("commits", [0, 1, 2, 3])
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(whole, tmp_path, monkeypatch, commits, at):
@@ -91,6 +92,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("experiment", OTHERS.values(), ids=OTHERS)
 def test_all_that_a_learner_carries_survives(tmp_path, monkeypatch, experiment):
     path = tmp_path / "run"
@@ -183,6 +185,7 @@ def test_another_experiment_is_refused_by_naming_what_differs_with_both_values(b
     assert contents(begun) == before
 
 
+@pytest.mark.full
 def test_other_data_and_other_given_weights_are_other_experiments(tmp_path):
     cues = [nb.tasks.TargetReaching(4, 2, 2, ("10", other)) for other in ("01", "11")]
     path = begin(tmp_path / "cues", task=cues[0])
@@ -306,9 +309,10 @@ def kill_and_resume(path, kills, updates, evaluations, seed):
     return found
 
 
-def test_a_killed_run_loses_no_committed_update_and_ends_as_if_it_had_not_been_killed(tmp_path):
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.full)])
+def test_a_killed_run_loses_no_committed_update_and_ends_as_if_it_had_not_been_killed(tmp_path, kills):
     path = tmp_path / "run"
-    found = kill_and_resume(path, 3, 30, 15, seed=1)
+    found = kill_and_resume(path, kills, 30, 15, seed=1)
     assert 0 < max(found) < 30, found
     assert_identical(nb.open_run(path), train(n_updates=30, n_evaluations=15), but=("created_at", "model"))
 

@@ -10,6 +10,8 @@ from scripting import module
 
 import neuro_bpl as nb
 
+pytestmark = pytest.mark.full
+
 MODEL = "models/rule_comparison.py"
 TINY = ("--n-updates", 4, "--n-evaluations", 2, "--seeds", 2, "--n-units", 4, "--batch-size", 3)
 SMALL_TASKS = ("--add-steps", 14, "--mimic-steps", 3, "--mimic-channels", 4, "--reaching-steps", 3)

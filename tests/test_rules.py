@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import oracle
 import pytest
-from conftest import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
+from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
 
 import neuro_bpl as nb
 

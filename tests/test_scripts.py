@@ -184,6 +184,7 @@ def test_a_complete_run_is_reported_again_and_another_one_is_not_resumed(stored,
     assert "Allowed: one of them" in err
 
 
+@pytest.mark.full
 def test_a_sweep_is_a_dim_and_the_report_has_a_line_for_each_point(script, tmp_path):
     path = tmp_path / "run"
     status, out, err = script(REACHING, *SMALL, "--output", path)
@@ -211,6 +212,7 @@ def test_a_sweep_is_a_dim_and_the_report_has_a_line_for_each_point(script, tmp_p
     xr.testing.assert_equal(grown.sel(lambda_=[0, 0.5, 1]), run["training"]["loss"])
 
 
+@pytest.mark.full
 def test_rules_and_swept_parameters_span_a_grid_and_no_sweep_is_a_single_run(script, tmp_path):
     words = (*SMALL, "--plastic", "--output", tmp_path / "grid", "--rule", "bp_lambda,dni", "--sweep", "discount=0.5,1")
     status, out, err = script(REACHING, *words, "kappa=0.1,0.2")
@@ -250,6 +252,7 @@ def test_a_sweep_or_a_task_that_makes_no_sense_ends_with_status_2_and_the_way_ou
     assert not path.exists()
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:1 points of the sweep failed:RuntimeWarning")
 def test_a_point_that_is_not_possible_is_kept_as_failed_and_does_not_stop_the_others(script, tmp_path):
     path = tmp_path / "run"
@@ -267,6 +270,7 @@ def test_rules_are_not_varied_by_sweep(script, tmp_path):
     assert "Type: --rule bptt,dni:2.\n" in err
 
 
+@pytest.mark.full
 def test_nothing_is_recorded_that_was_not_asked_for_and_adam_is_that_of_the_paper_on_request(script, tmp_path):
     words = ("--rule", "bptt,bp_lambda", "--adam", "paper", "--output", tmp_path / "run", "--record")
     assert script(MODEL, *TINY, *words, "gradient_alignment")[0] == 0
@@ -277,6 +281,7 @@ def test_nothing_is_recorded_that_was_not_asked_for_and_adam_is_that_of_the_pape
     assert described["predictor"]["options"] == described["cortex"]["options"] == {"b1": 0.9, "b2": 0.98, "eps": 1e-9}
 
 
+@pytest.mark.full
 def test_overwrite_replaces_the_run(script, tmp_path):
     path = tmp_path / "run"
     path.mkdir()
@@ -353,6 +358,7 @@ def test_missing_mnist_ends_with_status_2_and_where_to_put_it(script, tmp_path):
     assert "Type: " in err
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:the loss of BPTT:RuntimeWarning")
 def test_divergence_ends_with_status_2(script, tmp_path):
     words = ("--learning-rate", 3e38, "--rule", "bptt", "--n-units", 30, "--seeds", 1)
@@ -373,6 +379,7 @@ def test_an_analysis_without_a_run_ends_with_status_2(script, tmp_path, analysis
     assert "Allowed: " in err
 
 
+@pytest.mark.full
 def test_a_refusal_shows_no_traceback_in_a_shell(tmp_path):
     done = in_shell(MODEL, "--lambda_", "1.5", "--output", tmp_path / "run")
     assert done.returncode == 2

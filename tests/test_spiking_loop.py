@@ -10,6 +10,8 @@ from scripting import module
 
 import neuro_bpl as nb
 
+pytestmark = pytest.mark.full
+
 MODEL, ANALYSIS = "models/spiking_loop_brian.py", "analyses/spiking_learning.py"
 LOOP = module(MODEL)
 TINY = LOOP.Parameters(

@@ -290,6 +290,7 @@ def test_a_file_on_the_way_is_refused(tmp_path):
         train(output=tmp_path / "file" / "run")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("committed", [0, 2])
 def test_a_full_disk_says_so_and_keeps_what_was_committed(tmp_path, monkeypatch, memory, committed):
     """Files may not grow beyond 64 bytes from some commit on: what a disk does that is full."""
@@ -389,6 +390,7 @@ PLACES = {
 }
 
 
+@pytest.mark.full
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(**PLACES)
 def test_a_damaged_run_is_the_same_or_refused(slim, tmp_path, which, kind, where, noise):

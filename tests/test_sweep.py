@@ -103,6 +103,7 @@ def test_rules_are_points_named_after_their_algorithms():
     assert run["parameters"]["rule.credit.type"].values.tolist() == ["Exact", "Exact", "Predicted"]
 
 
+@pytest.mark.full
 def test_sizes_are_points_padded_with_nan_that_load_takes_away_again(calls):
     sizes = [4, 3]
     run = sweep({"cortex.n_units": sizes}, record=["rates"])
@@ -137,6 +138,7 @@ def test_numbers_of_rule_and_optimisers_are_one_compiled_call_and_new_values_com
     assert run_updates._cache_size() == before + 1
 
 
+@pytest.mark.full
 def test_at_once_splits_a_grid_into_calls_with_equal_results(grid, calls):
     assert_close(sweep(GRID, record=RECORD, at_once=5), grid)
     assert calls == [4, 4, 4]  # A point is not split: two of them make four networks.
@@ -145,6 +147,7 @@ def test_at_once_splits_a_grid_into_calls_with_equal_results(grid, calls):
 # --------------------------------------------------------------------------------------------------------------- resume
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("at_once", [None, 2])
 def test_points_that_are_done_are_never_computed_again(tmp_path, calls, at_once):
     path, asked = tmp_path / "run", {"lambda_": [1.0, 0.0, 0.5]}
@@ -154,6 +157,7 @@ def test_points_that_are_done_are_never_computed_again(tmp_path, calls, at_once)
     assert calls == []
 
 
+@pytest.mark.full
 def test_a_grown_grid_computes_only_what_is_missing(tmp_path, calls):
     path, single = tmp_path / "run", {"at_once": 2}
     old = sweep({"lambda_": [0.5, 1.0]}, output=path, **single)
@@ -171,6 +175,7 @@ def test_a_grown_grid_computes_only_what_is_missing(tmp_path, calls):
         sweep({"lambda_": [1.0, 0.0, 0.5]}, output=path, resume=True, batch_size=2)
 
 
+@pytest.mark.full
 def test_a_sweep_stopped_in_the_middle_goes_on_with_the_points_it_was_at(tmp_path, monkeypatch, calls):
     path, asked = tmp_path / "run", {"at_once": 2, "n_evaluations": 2}
     wanted = sweep({"lambda_": [0.0, 0.5]}, **asked)
@@ -217,6 +222,7 @@ def test_a_point_that_is_not_possible_is_reported_and_the_others_are_trained(tmp
     assert calls == []
 
 
+@pytest.mark.full
 def test_a_point_that_fails_in_training_fails_alone_and_is_run_again_alone(tmp_path, monkeypatch, calls):
     path, values = tmp_path / "run", {"lambda_": [0.0, 0.25, 0.5]}
     prepare, guilty = trainer.Trainer.prepare, 0.25

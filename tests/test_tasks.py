@@ -72,6 +72,7 @@ def test_targets_lie_around_the_unit_circle_from_the_top_onwards(n_cues):
         np.testing.assert_allclose(targets[k], [np.cos(angle), np.sin(angle)], atol=1e-15)
 
 
+@pytest.mark.full
 @FEW
 @given(st.data(), st.sampled_from((1, 2, 7)), st.integers(0, 2**40))
 def test_drawn_cues_differ_from_one_another_and_from_silence(data, n_inputs, seed):

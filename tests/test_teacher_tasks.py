@@ -80,6 +80,7 @@ def test_keys_say_which_trials_are_drawn_and_what_noise_is_in_them(task):
     assert_equal_trees(noisy.held_out("test"), task.held_out("test"))
 
 
+@pytest.mark.full
 @TASKS
 def test_held_out_trials_are_drawn_once_and_apart(task):
     validation, test, probe = task.held_out("validation"), task.held_out("test"), task.probe()
@@ -134,6 +135,7 @@ def test_changing_a_number_does_not_compile_again(task):
     assert n_traced == 1
 
 
+@pytest.mark.full
 @TASKS
 def test_trials_join_to_a_stream(task):
     stream = Stream(task, label_probability=0.5, n_in_a_row=2)
@@ -192,6 +194,7 @@ def test_impossible_parameters_are_refused(task, data):
 # ------------------------------------------------------------------------------------------------------------- addition
 
 
+@pytest.mark.full
 @FEW
 @given(
     st.tuples(st.integers(0, 5), st.integers(0, 5)).filter(lambda delays: delays[0] != delays[1]),
@@ -306,6 +309,7 @@ def test_delays_that_are_not_two_different_whole_numbers_are_refused(delays):
         Add(delays)
 
 
+@pytest.mark.full
 def test_training_gets_below_what_an_ignorant_network_reaches_and_only_with_the_delays_it_learnt():
     task = Add(delays=(1, 2), n_steps=8)
     circuit = nb.Circuit(nb.RateCortex(2, 8), nb.LinearReadout(2, "sigmoid_cross_entropy"))

@@ -122,6 +122,7 @@ def test_with_kappa_zero_the_predictor_learns_and_the_cortex_follows_tbptt_1():
     assert np.abs(weights(closed, "cortex")[name] - weights(silent, "cortex")[name]).max() > 1e-6
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("part", ["cortex", "readout", "predictor"])
 def test_a_part_without_an_optimiser_stays_as_it_was_born_while_the_others_learn(part):
     run, birth = train(circuit=GRANULAR, optimizers=nb.Optimizers(**{part: None})), newborn(GRANULAR)
@@ -205,6 +206,7 @@ def anatomy_after(name, plasticity, project=True):
     return before.cerebellum, after.cerebellum
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", optimising.NAMES)
 def test_absent_synapses_stay_exactly_zero_under_every_optimiser(name):
     before, after = anatomy_after(name, "all")
@@ -229,6 +231,7 @@ def test_without_the_projection_absent_synapses_would_grow():
     assert (np.asarray(after.w_granule)[np.asarray(before.mask) == 0] != 0).all()
 
 
+@pytest.mark.full
 def test_wiring_holds_in_training():
     circuit = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=2, plasticity="all"))
     adamw = nb.Optimizer("adamw", 0.05, {"weight_decay": 0.1})
@@ -291,6 +294,7 @@ def test_one_network_that_diverges_is_frozen_and_warned_of_while_the_others_lear
 # --------------------------------------------------------------------------------------------- precision and refusals
 
 
+@pytest.mark.full
 def test_float32_is_the_default_and_float64_is_kept_to_the_end(plain, streamed):
     def formats(run):
         quantities = [run["training"]["loss"], run["evaluation"]["loss"], *run["weights"].data_vars.values()]
@@ -385,6 +389,7 @@ def by_hand(task, n_updates):
     return np.array(losses), np.array(heights)
 
 
+@pytest.mark.full
 def test_in_a_curriculum_every_network_climbs_at_its_own_pace():
     task = Louder(enough=12.0)
     run = train(task=task, n_updates=8, optimizers=HELD)
@@ -442,6 +447,7 @@ def streamed():
     return task, run
 
 
+@pytest.mark.full
 def test_training_on_a_stream_is_training_on_one_long_trial(streamed):
     task, run = streamed
     wanted, last = one_long_trial(task, 5)
@@ -466,6 +472,7 @@ def test_a_stream_refuses_rules_that_wait_for_the_end_of_a_trial(rule):
         train(rule, task=nb.tasks.Stream(Recall(), n_in_a_row=3))
 
 
+@pytest.mark.full
 def test_a_rule_that_knows_no_steps_is_refused_for_step_wise_learning():
     with refused("with an exact future"):
         nb.LearningRule(nb.Immediate(), nb.Exact(), update="step")

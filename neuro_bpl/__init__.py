@@ -23,6 +23,7 @@ from neuro_bpl.algorithms import (
 from neuro_bpl.cells import GRUCortex, LSTMCortex, RateCortex
 from neuro_bpl.cerebellum import DeepPredictor, GranularPredictor, LinearPredictor
 from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.compilation import keep_compiled
 from neuro_bpl.contents import statuses
 from neuro_bpl.costing import cost
 from neuro_bpl.credit import Exact, ImmediateError, Predicted
@@ -82,6 +83,7 @@ __all__ = [
     "evaluate",
     "export_netcdf",
     "feedback_alignment",
+    "keep_compiled",
     "kf_rtrl",
     "load",
     "node_perturbation",

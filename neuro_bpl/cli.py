@@ -2,18 +2,16 @@
 
 import dataclasses
 import itertools
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
-import jax
 import numpy as np
-import platformdirs
 import tyro
 import xarray as xr
 
 from neuro_bpl import dry_run, rule_words
+from neuro_bpl.compilation import keep_compiled
 from neuro_bpl.experiment import Experiment
 from neuro_bpl.grid import Point, check_different
 from neuro_bpl.parameters import nearest, refusal
@@ -64,13 +62,6 @@ def main(
         sys.exit(_fail(str(error)))
     except KeyboardInterrupt:
         sys.exit(_fail("stopped; the updates committed so far are kept. Type: the same command with --resume"))
-
-
-def keep_compiled() -> None:
-    """Keep compiled programs on disk, in the user's cache folder; JAX_COMPILATION_CACHE_DIR names another one."""
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(platformdirs.user_cache_path("neuro_bpl") / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 def points(

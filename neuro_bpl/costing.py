@@ -16,9 +16,10 @@ from jaxtyping import Array, Key, PyTree
 from neuro_bpl import evaluation
 from neuro_bpl.arithmetic import multiply_adds
 from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.compilation import LOOP, compiled, known
 from neuro_bpl.experiment import Schedule, Seeds
 from neuro_bpl.footprint import footprint
-from neuro_bpl.learner import Learner, learn_batch, newborn, run_updates, sample
+from neuro_bpl.learner import UPDATES_STATIC, Learner, birth, learn_batch, sample, updates
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.optimizers import Optimizers
 from neuro_bpl.parameters import expect, refusal
@@ -156,9 +157,18 @@ def of_part(part: Part) -> Cost:
     with jax.enable_x64(schedule.precision == "float64"):
         hyper, keys = part.hyperparameters(), jax.eval_shape(part.keys)
         learners = _learners(part, hyper, keys)
-        _, n_updates = schedule.chunks()[0]
-        traced = run_updates.trace(
-            first.circuit, first.task, hyper, learners, keys[1:], 0, n_updates, schedule.batch_size, part.watch
+        n_updates = schedule.longest_chunk()
+        traced = compiled(updates, known(LOOP), UPDATES_STATIC).trace(
+            first.circuit,
+            first.task,
+            hyper,
+            learners,
+            keys[1:],
+            0,
+            n_updates,
+            n_updates,
+            schedule.batch_size,
+            part.watch,
         )
         counted = count(traced, rounds(first.rule, _n_steps(part)))
         evaluated = count(_evaluation(part, learners.weights))
@@ -259,9 +269,9 @@ def _learners(part: Part, hyper: Any, keys: tuple) -> Learner:
     start = jax.eval_shape(part.start)
 
     def make(hyper: Any, keys: tuple, start: Weights | None) -> Learner:
-        return newborn(first.circuit, first.task, first.schedule.batch_size, hyper, keys, start, part.watch)
+        return birth(first.circuit, first.task, first.schedule.batch_size, hyper, keys, start, part.watch)[0]
 
-    return jax.eval_shape(make, hyper, (keys[0], keys[2]), start)
+    return jax.eval_shape(make, hyper, keys, start)
 
 
 def _n_steps(part: Part) -> int:

@@ -25,6 +25,8 @@ def outcomes_of_few(circuit: Circuit, weights: Weights, trials: Trials) -> Outco
 
 def outcomes(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
     """Loss and accuracy of each network (leading axis of every array) on all trials, mean over trials."""
+    if trials.n_trials <= TRIALS_AT_ONCE:
+        return outcomes_of_few(circuit, weights, trials)
     slices = [slice(at, at + TRIALS_AT_ONCE) for at in range(0, trials.n_trials, TRIALS_AT_ONCE)]
     parts = [jax.tree.map(lambda a, part=part: a[part], trials) for part in slices]
     share = [part.n_trials / trials.n_trials for part in parts]

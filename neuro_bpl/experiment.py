@@ -4,9 +4,8 @@ import itertools
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.optimizers import Optimizers
@@ -57,11 +56,14 @@ class Seeds:
 
     def keys(self) -> tuple[Key[Array, " seed"], Key[Array, " seed"], Key[Array, " seed"]]:
         """Keys of the three streams, unrelated even where their seeds are equal."""
+        weights, data, noise = (_keys_of(i, np.asarray(s)) for i, s in enumerate((self.weights, self.data, self.noise)))
+        return weights, data, noise
 
-        def keys_of(stream: int, seeds: tuple[int, ...]) -> Key[Array, " seed"]:
-            return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(jnp.array(seeds))
 
-        return keys_of(0, self.weights), keys_of(1, self.data), keys_of(2, self.noise)
+@jax.jit
+def _keys_of(stream: Int[Array, ""], seeds: Int[Array, " seed"]) -> Key[Array, " seed"]:
+    """A key for each seed of a stream."""
+    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(seeds)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,10 @@ class Schedule:
         """Updates between evaluations, as (first, number) pairs that cover all updates."""
         edges = np.linspace(0, self.n_updates, min(self.n_evaluations, self.n_updates) + 1).round().astype(int)
         return [(int(a), int(b - a)) for a, b in itertools.pairwise(edges)]
+
+    def longest_chunk(self) -> int:
+        """Updates between evaluations, where there are most."""
+        return max(n for _, n in self.chunks())
 
     def snapshots(self) -> set[int]:
         """Numbers of updates at which there is a snapshot: 0, the last one, and evaluations between."""

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from neuro_bpl import optimizers as optimising
 from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.compilation import ONCE, Options, compiled, known
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.moment import Moment, moments, online_outcome
 from neuro_bpl.observers import Comparison, observe, observed
@@ -25,6 +26,7 @@ from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
 from neuro_bpl.trials import Trials
 
 PARTS = Weights._fields
+Keys = tuple[Key[Array, " network"], Key[Array, " network"], Key[Array, " network"]]  # of weights, data and noise
 RULE = 715_827_883  # folded into the noise key of an update: an arbitrary number that no task folds in for itself
 
 
@@ -121,7 +123,6 @@ class Watch:
 NOBODY = Watch()
 
 
-@partial(jax.jit, static_argnames=("circuit", "batch_size"))
 def newborn(
     circuit: Circuit,
     task: Task,
@@ -145,6 +146,37 @@ def newborn(
         )
 
     return jax.vmap(one)(hyper.varying, jax.vmap(circuit.init)(keys[0]) if weights is None else weights, keys[1])
+
+
+def birth(
+    circuit: Circuit,
+    task: Task,
+    batch_size: int,
+    hyper: Hyperparameters,
+    keys: Keys,
+    weights: Weights | None,
+    watch: Watch = NOBODY,
+) -> tuple[Learner, Trials]:
+    """Every network before its first update, and the batch that the first one is going to learn from."""
+    level = task.first_level() if isinstance(task, Curriculum) else ()
+    data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys[1:])
+    first_batch = sample(task, level, data_key, noise_key, batch_size)
+    circuit.check(first_batch)
+    return newborn(circuit, task, batch_size, hyper, (keys[0], keys[2]), weights, watch), first_batch
+
+
+def born(
+    circuit: Circuit,
+    task: Task,
+    batch_size: int,
+    hyper: Hyperparameters,
+    keys: Keys,
+    weights: Weights | None,
+    watch: Watch = NOBODY,
+) -> tuple[Learner, Trials]:
+    """`birth`, compiled as what runs once."""
+    program = compiled(birth, known(ONCE), ("circuit", "batch_size"))
+    return program(circuit, task, batch_size, hyper, keys, weights, watch)
 
 
 def learn_batch(
@@ -224,50 +256,86 @@ def applied(
     return rule.held(weights, after), state
 
 
-@partial(jax.jit, static_argnames=("circuit", "n_updates", "batch_size"))
-def run_updates(
+def updates(
     circuit: Circuit,
     task: Task,
     hyper: Hyperparameters,
     learners: Learner,
     keys: tuple[Key[Array, " network"], Key[Array, " network"]],
     first: Int[Array, ""],
-    n_updates: int,
+    n_updates: Int[Array, ""],
+    longest: int,
     batch_size: int,
     watch: Watch = NOBODY,
 ) -> tuple[Learner, Update]:
-    """A chunk of updates of all networks; one whose loss is not finite stops learning."""
+    """A chunk of updates of all networks, recorded as if there were as many as in the `longest` chunk.
 
-    def one_network(
-        varying: tuple[Array, ...], learner: Learner, data_key: Key[Array, ""], noise_key: Key[Array, ""]
+    A network whose loss is not finite stops learning.
+    """
+
+    def update(
+        varying: tuple[Array, ...],
+        learner: Learner,
+        data_key: Key[Array, ""],
+        noise_key: Key[Array, ""],
+        number: Int[Array, ""],
     ) -> tuple[Learner, Update]:
         rule, optimizers = hyper.of(varying)
+        keys = jax.random.fold_in(data_key, number), jax.random.fold_in(noise_key, number)
+        trials = sample(task, learner.level, *keys, batch_size)
+        key = jax.random.fold_in(keys[1], RULE)
+        comparison = difficulty = None
+        if watch.rules:
+            after, outcome, comparison = learn_watched(circuit, rule, optimizers, learner, trials, key, watch)
+        else:
+            endless = isinstance(task, Streaming)
+            after, outcome = learn_batch(circuit, rule, optimizers, learner, trials, key, endless)
+        if isinstance(task, Curriculum):
+            after = after._replace(level=task.next_level(learner.level, outcome))
+            difficulty = task.difficulty(learner.level)
+        fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
+        diverged_at = jnp.where(fails, number.astype(jnp.int32) + 1, learner.diverged_at)
+        kept = jax.tree.map(lambda old, new: jnp.where(diverged_at < 0, new, old), learner, after)
+        made = Update(outcome, change(learner.weights, kept.weights), difficulty, comparison)
+        return kept._replace(diverged_at=diverged_at), made
 
-        def update(learner: Learner, number: Int[Array, ""]) -> tuple[Learner, Update]:
-            keys = jax.random.fold_in(data_key, number), jax.random.fold_in(noise_key, number)
-            trials = sample(task, learner.level, *keys, batch_size)
-            key = jax.random.fold_in(keys[1], RULE)
-            comparison = difficulty = None
-            if watch.rules:
-                after, outcome, comparison = learn_watched(circuit, rule, optimizers, learner, trials, key, watch)
-            else:
-                endless = isinstance(task, Streaming)
-                after, outcome = learn_batch(circuit, rule, optimizers, learner, trials, key, endless)
-            if isinstance(task, Curriculum):
-                after = after._replace(level=task.next_level(learner.level, outcome))
-                difficulty = task.difficulty(learner.level)
-            fails = (learner.diverged_at < 0) & ~jnp.isfinite(outcome.loss)
-            diverged_at = jnp.where(fails, number.astype(jnp.int32) + 1, learner.diverged_at)
-            kept = jax.tree.map(lambda old, new: jnp.where(diverged_at < 0, new, old), learner, after)
-            made = Update(outcome, change(learner.weights, kept.weights), difficulty, comparison)
-            return kept._replace(diverged_at=diverged_at), made
+    @jax.jit
+    def of_all(learners: Learner, number: Int[Array, ""]) -> tuple[Learner, Update]:
+        return jax.vmap(update, (0, 0, 0, 0, None))(hyper.varying, learners, *keys, number)
 
-        return jax.lax.scan(update, learner, first + jnp.arange(n_updates))
+    def none(learners: Learner, number: Int[Array, ""]) -> tuple[Learner, Update]:
+        made = jax.eval_shape(of_all, learners, number)[1]
+        return learners, jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), made)
 
-    return jax.vmap(one_network)(hyper.varying, learners, *keys)
+    def step(learners: Learner, number: Int[Array, ""]) -> tuple[Learner, Update]:
+        return jax.lax.cond(number < first + n_updates, of_all, none, learners, number)
+
+    learners, made = jax.lax.scan(step, learners, first + jnp.arange(longest))
+    return learners, jax.tree.map(lambda recorded: recorded.swapaxes(0, 1), made)
 
 
-@partial(jax.jit, static_argnames="batch_size")
+UPDATES_STATIC = ("circuit", "longest", "batch_size")
+
+
+def run_updates(
+    circuit: Circuit,
+    task: Task,
+    hyper: Hyperparameters,
+    learners: Learner,
+    keys: tuple[Key[Array, " network"], Key[Array, " network"]],
+    first: int,
+    n_updates: int,
+    longest: int,
+    batch_size: int,
+    watch: Watch = NOBODY,
+    options: Options = (),
+) -> tuple[Learner, Update]:
+    """A chunk of `updates`, compiled with options: one program for all chunks of a run, of whatever length."""
+    program = compiled(updates, options, UPDATES_STATIC)
+    after, made = program(circuit, task, hyper, learners, keys, first, n_updates, longest, batch_size, watch)
+    return after, jax.tree.map(lambda recorded: recorded[:, :n_updates], jax.device_get(made))
+
+
 def sample(task: Task, level: PyTree, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
     """Training trials, of the learner's own level where the task is a curriculum."""
     if isinstance(task, Curriculum):

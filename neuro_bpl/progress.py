@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 from neuro_bpl.results import Part
 
+COMPILING = "compiling (once for this circuit and these sizes)"
+
 
 @runtime_checkable
 class Report(Protocol):
@@ -41,6 +43,7 @@ class Bars:
             total=n_points, desc="points", unit="point", disable=not (shown and n_points), file=sys.stderr
         )
         self._updates = tqdm(total=0, desc="updates", unit="update", disable=not shown, file=sys.stderr)
+        self._learning = False
         self._done: dict[str, int] = {}
         self._totals: dict[str, int] = {}
 
@@ -61,13 +64,19 @@ class Bars:
         if self._shown:
             self._updates.initial += done - self._done.get(part, 0)
             self._updates.set_description(f"{words:>9}", refresh=False)
+            if not self._learning:
+                self._updates.set_postfix_str(COMPILING, refresh=False)
         self._done[part] = done
         self._show()
 
     def at(self, part: str, done: int, loss: float) -> None:
-        """A part has come to an update."""
+        """A part has come to an update; the time left counts from the first one that is reported."""
         self._done[part] = done
         self._updates.set_postfix(loss=f"{loss:.3g}", refresh=False)
+        if self._shown and not self._learning:
+            self._updates.initial = sum(self._done.values())
+            self._updates.unpause()
+        self._learning = True
         self._show()
 
     def end(self, part: str, n_points: int) -> None:

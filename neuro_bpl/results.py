@@ -16,7 +16,7 @@ import xarray as xr
 from jaxtyping import Array, Key, PyTree
 
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.experiment import Experiment
+from neuro_bpl.experiment import Experiment, Seeds
 from neuro_bpl.learner import PARTS, Hyperparameters, Update, Watch
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.observers import GROUPS, Comparison, observed
@@ -65,9 +65,8 @@ class Part:
 
     def keys(self) -> tuple[Key[Array, " network"], Key[Array, " network"], Key[Array, " network"]]:
         """Keys of weights, data and noise of all networks: those of the seeds, again for every point."""
-        weights, data, noise = self.first.seeds.keys()
-        n_points = len(self.points)
-        return jnp.tile(weights, n_points), jnp.tile(data, n_points), jnp.tile(noise, n_points)
+        seeds, n_points = self.first.seeds, len(self.points)
+        return Seeds(seeds.weights * n_points, seeds.data * n_points, seeds.noise * n_points).keys()
 
     def start(self) -> Weights | None:
         """The weights that were given, for every point, in the format of this run; None where they are drawn."""

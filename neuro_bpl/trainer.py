@@ -9,12 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, PyTree
 
 from neuro_bpl import checkpoint, contents, evaluation, fitting, recording, results, writer
 from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.compilation import LOOP, ONCE, Options, known, read, written
 from neuro_bpl.experiment import Experiment
-from neuro_bpl.learner import Hyperparameters, Learner, Update, newborn, run_updates, sample
+from neuro_bpl.learner import Hyperparameters, Keys, Learner, Update, birth, born, run_updates
 from neuro_bpl.legality import check_descent
 from neuro_bpl.parameters import refusal
 from neuro_bpl.progress import Report
@@ -22,9 +23,12 @@ from neuro_bpl.recording import EVALUATION, SNAPSHOT
 from neuro_bpl.results import Part, Piece
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
+from neuro_bpl.traces import Sweeping
 from neuro_bpl.trials import Trials
 
 EVALUATED = ("validation", "test")
+SHORT = 4e9  # weights × steps × trials × updates; a tenth of a second where the loop is compiled to be fast
+OPTIONS = "compile_options"  # attribute of a part: what its loop of updates was compiled with
 
 
 @runtime_checkable
@@ -80,10 +84,11 @@ class Trainer:
     name: str
     sink: Sink
     hyper: Hyperparameters
-    keys: tuple[Key[Array, " network"], Key[Array, " network"], Key[Array, " network"]]
+    keys: Keys
     probe: Trials
     held_out: Mapping[str, Trials]
     said: Mapping[str, str]
+    options: Options
 
     @classmethod
     def prepare(cls, part: Part, name: str, sink: Sink) -> "Trainer":
@@ -95,26 +100,25 @@ class Trainer:
             check_descent(point.rule.view, point.optimizers.predictor, point.schedule.batch_size)
         _check_stream(experiment)
         _check_weights(experiment)
-        keys = part.keys()
-        level = task.first_level() if isinstance(task, Curriculum) else ()
-        data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys[1:])
-        first_batch = sample(task, level, data_key, noise_key, experiment.schedule.batch_size)
         probe, held_out = task.probe(), {split: task.held_out(split) for split in EVALUATED}
-        for trials in (first_batch, probe, *held_out.values()):
+        for trials in (probe, *held_out.values()):
             circuit.check(trials)
         fitting.check_memory(part)
-        words = said(part.labels, part.descriptions())
-        return cls(part, name, sink, part.hyperparameters(), keys, probe, held_out, words)
+        options = _compile_options(experiment, probe.n_steps, sink.contents.parts.get(name))
+        words = {**said(part.labels, part.descriptions()), OPTIONS: written(options)}
+        return cls(part, name, sink, part.hyperparameters(), part.keys(), probe, held_out, words, options)
 
     def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
         """Every network at its first update, or where the checkpoint left it, and the updates done."""
         part = self.part
+        circuit, task, batch_size = part.first.circuit, part.first.task, part.first.schedule.batch_size
         start = part.start()
-        make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size, watch=part.watch)
         if stored is not None:
-            like = jax.eval_shape(make, self.hyper, (self.keys[0], self.keys[2]), start)
+            make = partial(birth, circuit, task, batch_size, watch=part.watch)
+            like, _ = jax.eval_shape(make, self.hyper, self.keys, start)
             return checkpoint.unpack(stored.checkpoint, like), int(stored.attrs["updates"])
-        learners = make(self.hyper, (self.keys[0], self.keys[2]), start)
+        learners, first_batch = born(circuit, task, batch_size, self.hyper, self.keys, start, part.watch)
+        circuit.check(first_batch)
         piece = {**results.parameters(part), **self.look(learners, 0)}
         self.check_space(piece, learners)
         self.commit(piece, learners, 0)
@@ -135,12 +139,11 @@ class Trainer:
     def updates(self, learners: Learner, first: int, n: int) -> tuple[Learner, Update]:
         """A chunk of updates; with a curriculum, padded no more than its trials turn out to need."""
         part = self.part
-        batch_size, watch = part.first.schedule.batch_size, part.watch
+        schedule = part.first.schedule
+        rest = n, schedule.longest_chunk(), schedule.batch_size, part.watch, self.options
         task, levels = _padded(part.first.task, learners.level)
         while True:
-            after, update = run_updates(
-                part.first.circuit, task, self.hyper, learners, self.keys[1:], first, n, batch_size, watch
-            )
+            after, update = run_updates(part.first.circuit, task, self.hyper, learners, self.keys[1:], first, *rest)
             # Trials that outgrew their padding were cut short: the chunk is computed again, with more of it.
             enough, levels = _padded(part.first.task, levels, after.level)
             if _same_shape(enough, task):
@@ -197,6 +200,23 @@ class Trainer:
         saved = sum(array.nbytes for array in checkpoint.pack(learners).values())
         losses = 16 * schedule.n_updates * len(learners.diverged_at)
         writer.check_space(self.sink.path, (writer.sizes(piece) + saved) * commits + losses)
+
+
+def _compile_options(experiment: Experiment, n_steps: int, stored: contents.StoredPart | None) -> Options:
+    """Those of a loop, or of what runs once where the run is short; those that a stored run began with, always."""
+    if stored is not None and stored.attrs["status"] != contents.FAILED:
+        return read(stored.attrs.get(OPTIONS, "{}"))
+    return known(ONCE if _is_short(experiment, n_steps) else LOOP)
+
+
+def _is_short(experiment: Experiment, n_steps: int) -> bool:
+    """Whether a compiler would take longer to make the loop of updates fast than the loop takes."""
+    rule, schedule = experiment.rule, experiment.schedule
+    if not isinstance(rule.trace, Sweeping) or rule.parts.eligibility is not None or experiment.compare:
+        return False
+    weights = jax.eval_shape(experiment.circuit.init, jax.random.key(0))
+    n_weights = len(experiment.seeds.weights) * sum(leaf.size for leaf in jax.tree.leaves(weights))
+    return schedule.n_updates * schedule.batch_size * n_steps * n_weights <= SHORT
 
 
 def _check_weights(experiment: Experiment) -> None:

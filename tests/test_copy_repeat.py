@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from bad_input import JUNK, is_above, is_whole, is_within
+from compilations import counted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,11 +124,11 @@ def trained(task, rule=None, predictor=None, **options):
 def test_a_run_climbs_and_does_not_depend_on_the_padding(monkeypatch):
     task, calls = dataclasses.replace(TASK, n_steps=40, threshold=0.9), []
 
-    def counted(circuit, task, *rest):
+    def noted(circuit, task, *rest):
         calls.append(task.padding)
         return run_updates(circuit, task, *rest)
 
-    monkeypatch.setattr("neuro_bpl.trainer.run_updates", counted)
+    monkeypatch.setattr("neuro_bpl.trainer.run_updates", noted)
     run = trained(task)
     assert calls[:2] == [8, 40]  # the first chunk outgrew its padding, and was computed again
     lengths = run["training"]["difficulty"]
@@ -142,17 +143,17 @@ def test_a_run_climbs_and_does_not_depend_on_the_padding(monkeypatch):
 
 @pytest.mark.full
 def test_a_climb_compiles_once_for_each_padding_and_not_for_each_length(monkeypatch):
-    programs = set()
+    paddings = set()
 
-    def counted(circuit, task, hyper, learners, keys, first, n_updates, *rest):
-        programs.add((task.padding, n_updates))
-        return run_updates(circuit, task, hyper, learners, keys, first, n_updates, *rest)
+    def noted(circuit, task, *rest):
+        paddings.add(task.padding)
+        return run_updates(circuit, task, *rest)
 
-    monkeypatch.setattr("neuro_bpl.trainer.run_updates", counted)
-    before = run_updates._cache_size()
-    lengths = trained(dataclasses.replace(TASK, n_steps=38, threshold=0.9))["training"]["difficulty"]
-    assert run_updates._cache_size() - before == len(programs)
-    assert len(programs) < len(np.unique(lengths))
+    monkeypatch.setattr("neuro_bpl.trainer.run_updates", noted)
+    with counted() as programs:
+        lengths = trained(dataclasses.replace(TASK, n_steps=38, threshold=0.9))["training"]["difficulty"]
+    assert sum("updates" in name for name in programs) <= len(paddings)
+    assert len(paddings) < len(np.unique(lengths))
 
 
 def test_padding_that_is_too_short_would_show(monkeypatch):

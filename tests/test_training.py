@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compilations import counted
 from tiny import BP1, CIRCUIT, CORTEX, N_INPUTS, READOUT, Louder, Recall, lot, recall, refused, train
 
 import neuro_bpl as nb
 from neuro_bpl import optimizers as optimising
-from neuro_bpl.learner import Learner, learn_batch, run_updates
+from neuro_bpl.learner import Learner, learn_batch
 from neuro_bpl.moment import moments
 
 GRANULAR = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=2))
@@ -246,16 +247,26 @@ def test_wiring_holds_in_training():
 # ------------------------------------------------------------------------------------------------------- compilation
 
 
-def test_changing_a_number_does_not_recompile():
+def test_a_second_run_of_the_same_shapes_compiles_nothing_whatever_its_numbers():
     def with_rates(rate):
         return nb.Optimizers(*(nb.Optimizer("adam", rate, {"b1": 0.9 * rate}),) * 3)
 
     train(nb.bp_lambda(0.5, 0.9, 1.0), task=Recall(noise=0.1), optimizers=with_rates(0.01))
-    compiled = run_updates._cache_size()
-    train(nb.bp_lambda(0.7, 0.8, 0.5), task=Recall(noise=0.2), optimizers=with_rates(0.02))
-    assert run_updates._cache_size() == compiled
-    train(nb.bp_lambda(0.7, 0.8, 0.5), task=Recall(noise=0.2), optimizers=with_rates(0.02), batch_size=2)
-    assert run_updates._cache_size() == compiled + 1
+    other = nb.Seeds((5, 6), (7, 7), (2**31 - 1, 9))
+    with counted() as programs:
+        train(nb.bp_lambda(0.7, 0.8, 0.5), task=Recall(noise=0.2), optimizers=with_rates(0.02), seeds=other)
+    assert programs == []
+    with counted() as programs:
+        train(nb.bp_lambda(0.7, 0.8, 0.5), task=Recall(noise=0.2), optimizers=with_rates(0.02), batch_size=2)
+    assert programs
+
+
+def test_chunks_of_two_lengths_are_one_program():
+    with counted() as programs:
+        uneven = train(n_updates=7, n_evaluations=3)
+    assert sum("updates" in name for name in programs) <= 1
+    assert np.diff(uneven["evaluation"]["update"]).tolist() == [2, 3, 2]
+    np.testing.assert_array_equal(loss(uneven), loss(train(n_updates=7, n_evaluations=1)))
 
 
 # -------------------------------------------------------------------------------------------------------- divergence
@@ -355,11 +366,12 @@ def test_descriptions_are_frozen():
         CIRCUIT.cortex = None
 
 
-def test_training_data_that_are_not_finite_are_refused_before_anything_is_compiled():
-    compiled = run_updates._cache_size()
-    with pytest.raises(ValueError, match=r"targets\[0, 0, 0\] = inf(?s:.*)Allowed(?s:.*)Why(?s:.*)Type"):
-        train(task=Recall(fatal=2.0))
-    assert run_updates._cache_size() == compiled
+def test_training_data_that_are_not_finite_are_refused_before_the_loop_is_compiled():
+    words = r"targets\[0, 0, 0\] = inf(?s:.*)Allowed(?s:.*)Why(?s:.*)Type"
+    with counted() as programs, pytest.raises(ValueError, match=words):
+        train(task=Recall(fatal=2.0), batch_size=7)
+    assert programs
+    assert not any("updates" in name for name in programs)
 
 
 # -------------------------------------------------------------------------------------------------------- curriculum
@@ -406,9 +418,9 @@ def test_in_a_curriculum_every_network_climbs_at_its_own_pace():
 
 def test_a_step_up_in_a_curriculum_does_not_recompile():
     train(task=Louder(enough=12.0), n_updates=8, optimizers=HELD)
-    compiled = run_updates._cache_size()
-    train(task=Louder(enough=1e9), n_updates=8, optimizers=HELD)
-    assert run_updates._cache_size() == compiled
+    with counted() as programs:
+        train(task=Louder(enough=1e9), n_updates=8, optimizers=HELD)
+    assert programs == []
 
 
 # ----------------------------------------------------------------------------------------------------------- streams

@@ -1,5 +1,6 @@
 """An image set: labelled images of ten classes, as bytes, always split in the same way into three parts."""
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import numpy as np
 DATA_VARIABLE = "NEURO_BPL_DATA"
 DEFAULT_DATA = Path("data/external")
 SPLITS = ("train", "validation", "test")
+# Places of the digits of each split, one after another, as scikit-learn's train_test_split drew them, stratified.
+DIGITS_SPLIT = Path(__file__).with_name("digits_split.npy")
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,28 @@ class ImageSet:
 
 def read_digits() -> ImageSet:
     """The 8×8 digits embedded in scikit-learn: 1077 train, 360 validation, 360 test, stratified."""
-    from sklearn.datasets import load_digits  # slow to import
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    index = np.arange(len(digits.target))
-    rest, test = train_test_split(index, test_size=360, random_state=0, stratify=digits.target)
-    train, validation = train_test_split(rest, test_size=360, random_state=0, stratify=digits.target[rest])
-    parts = dict(zip(SPLITS, (train, validation, test), strict=True))
+    images, targets = _digits()
+    places = np.split(np.load(DIGITS_SPLIT), [1077, 1437])
+    parts = dict(zip(SPLITS, places, strict=True))
     return ImageSet(
-        {split: digits.images[part].astype(np.uint8) for split, part in parts.items()},
-        {split: digits.target[part].astype(np.int32) for split, part in parts.items()},
+        {split: images[part].astype(np.uint8) for split, part in parts.items()},
+        {split: targets[part].astype(np.int32) for split, part in parts.items()},
         scale=16.0,
     )
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels in the order of scikit-learn, read from its file: to import it takes longer than to learn."""
+    found = importlib.util.find_spec("sklearn")
+    for folder in (found and found.submodule_search_locations) or ():
+        file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
+        if file.exists():
+            rows = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+            return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return digits.images, digits.target
 
 
 def data_folder(data_dir: Path | str | None) -> Path:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
+from neuro_bpl.compilation import ONCE, compiled, known
 from neuro_bpl.parameters import check, expect, field, refusal
 from neuro_bpl.tasks import cifar
 from neuro_bpl.tasks.download import fetch_mnist
@@ -162,11 +163,11 @@ class SequentialImages:
         """The images of a split, or `n_held_out` of them, without noise."""
         if split not in SPLITS:
             raise refusal("split", split, ", ".join(SPLITS), "images are kept apart in three sets", '"test"')
-        return self._trials(split, jnp.asarray(self._evaluated(split)))
+        return self._shown(split, self._evaluated(split))
 
     def probe(self) -> Trials:
         """The first validation images."""
-        return self._trials("validation", jnp.arange(min(self.n_probe, self.labels["validation"].shape[0])))
+        return self._shown("validation", np.arange(min(self.n_probe, self.labels["validation"].shape[0])))
 
     def _evaluated(self, split: str) -> Int[np.ndarray, " held"]:
         """Places of the images of a split that are evaluated."""
@@ -176,6 +177,10 @@ class SequentialImages:
             allowed = f"0 to {n_images}"
             raise refusal("n_held_out", n, allowed, f"{split} has {n_images} images", "n_held_out=0 for all of them")
         return np.arange(n) * n_images // n
+
+    def _shown(self, split: str, chosen: Int[np.ndarray, " batch"]) -> Trials:
+        """Images of a split without noise, in one compiled program."""
+        return compiled(SequentialImages._trials, known(ONCE), ("split",))(self, split, chosen)
 
     def _trials(self, split: str, chosen: Int[Array, " batch"]) -> Trials:
         inputs = self._inputs(self.images[split][chosen])

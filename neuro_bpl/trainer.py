@@ -113,7 +113,8 @@ class Trainer:
         make = partial(newborn, part.first.circuit, part.first.task, part.first.schedule.batch_size, watch=part.watch)
         if stored is not None:
             like = jax.eval_shape(make, self.hyper, (self.keys[0], self.keys[2]), start)
-            return checkpoint.unpack(stored.checkpoint, like), int(stored.attrs["updates"])
+            layout = json.loads(stored.attrs.get("checkpoint", "[]"))
+            return checkpoint.unpack(stored.checkpoint, layout, like), int(stored.attrs["updates"])
         learners = make(self.hyper, (self.keys[0], self.keys[2]), start)
         piece = {**results.parameters(part), **self.look(learners, 0)}
         self.check_space(piece, learners)
@@ -184,8 +185,10 @@ class Trainer:
         status = (
             contents.DIVERGED if diverged else contents.COMPLETE if done == schedule.n_updates else contents.RUNNING
         )
-        saved = checkpoint.pack(learners) if status == contents.RUNNING else {}
-        attrs = {**self.said, "status": status, "updates": done}
+        begun = status == contents.RUNNING
+        saved = checkpoint.pack(learners) if begun else {}
+        layout = {"checkpoint": json.dumps(checkpoint.layout(learners))} if begun else {}
+        attrs = {**self.said, "status": status, "updates": done, **layout}
         self.sink.commit(self.name, piece, saved, attrs, schedule.n_updates)
 
     def check_space(self, piece: Piece, learners: Learner) -> None:

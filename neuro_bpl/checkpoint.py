@@ -69,5 +69,5 @@ def _check_layout(stored: Sequence[str], wanted: Sequence[str]) -> None:
             f"the checkpoint has {old} as array {at}, where the packages of this process have {new}.\n"
             "  Allowed: packages that keep the same state of weights, optimisers and tasks as those that began the "
             "run.\n  Why: its numbers would come to stand for something else.\n"
-            '  Type: pip install the versions in open_run(path).attrs["versions"] to go on, or --overwrite to begin anew.'
+            '  Type: pip install the versions in open_run(path).attrs["versions"], or --overwrite to begin anew.'
         )

@@ -1,6 +1,7 @@
 """Checkpoints: a tree of arrays as one flat array for each number format, and back."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import jax
@@ -8,6 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 
 Tree = TypeVar("Tree")
+NOTHING = "nothing"
+
+
+class CheckpointError(OSError):
+    """A checkpoint with other arrays than those that the present versions of packages go on from."""
+
+
+def layout(tree: Tree) -> list[str]:
+    """Number format and shape of every array of a tree, in order.
+
+    Examples
+    --------
+    >>> layout((np.zeros((2, 3), "float32"), np.int32(3)))
+    ['float32 (2, 3)', 'int32 ()']
+    """
+    return [f"{leaf.dtype.name} {tuple(leaf.shape)}" for leaf in jax.tree.leaves(tree)]
 
 
 def pack(tree: Tree) -> dict[str, np.ndarray]:
@@ -24,14 +41,15 @@ def pack(tree: Tree) -> dict[str, np.ndarray]:
     return {dtype: np.concatenate(arrays) for dtype, arrays in columns.items()}
 
 
-def unpack(packed: Mapping[str, np.ndarray], like: Tree) -> Tree:
-    """The tree that was packed, in the shapes and formats of `like`.
+def unpack(packed: Mapping[str, np.ndarray], stored: Sequence[str], like: Tree) -> Tree:
+    """The tree that was packed with the layout `stored`, in the shapes and formats of `like`.
 
     Raises
     ------
-    ValueError
-        If the numbers do not fill `like` exactly.
+    CheckpointError
+        If its arrays are not those of `like`.
     """
+    _check_layout(stored, layout(like))
     at = dict.fromkeys(packed, 0)
 
     def take(leaf: jax.ShapeDtypeStruct) -> jax.Array:
@@ -39,7 +57,17 @@ def unpack(packed: Mapping[str, np.ndarray], like: Tree) -> Tree:
         at[dtype] = start + leaf.size
         return jnp.asarray(np.asarray(packed[dtype][start : at[dtype]]).reshape(leaf.shape))
 
-    tree = jax.tree.map(take, like)
-    if at != {dtype: len(array) for dtype, array in packed.items()}:
-        raise ValueError(f"the checkpoint holds { ({k: len(v) for k, v in packed.items()}) } numbers, not {at}")
-    return tree
+    return jax.tree.map(take, like)
+
+
+def _check_layout(stored: Sequence[str], wanted: Sequence[str]) -> None:
+    """Refuse to go on from other arrays: numbers would come to stand for something else."""
+    pairs = enumerate(itertools.zip_longest(stored, wanted, fillvalue=NOTHING))
+    if different := [(at, old, new) for at, (old, new) in pairs if old != new]:
+        at, old, new = different[0]
+        raise CheckpointError(
+            f"the checkpoint has {old} as array {at}, where the packages of this process have {new}.\n"
+            "  Allowed: packages that keep the same state of weights, optimisers and tasks as those that began the "
+            "run.\n  Why: its numbers would come to stand for something else.\n"
+            '  Type: pip install the versions in open_run(path).attrs["versions"], or --overwrite to begin anew.'
+        )

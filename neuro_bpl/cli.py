@@ -167,9 +167,8 @@ def _answers(parameters: type, description: str, flags: Sequence[tuple], argumen
         for spec in dataclasses.fields(parameters)
     ]
     form = dataclasses.make_dataclass(parameters.__name__, [*hints, *flags])
-    return tyro.cli(
-        form, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
-    )
+    style = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+    return tyro.cli(form, prog=sys.argv[0], description=description, args=arguments, config=style)
 
 
 def _given(parameters: type, answers: Any) -> Any:

@@ -28,6 +28,7 @@ from neuro_bpl.writer import Writer
 
 PATIENCE = 5  # seconds to wait for a scheduler to answer
 # What a worker's JAX must have in common with that of this process: where programs are kept, and what changes numbers.
+# Not every version of JAX has all of them.
 SETTINGS = (
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
@@ -212,7 +213,7 @@ class Team:
         self._sink = sink
         self._bars = bars
         self._topic = f"neuro_bpl-{sink.token}"
-        self._settings = {name: getattr(jax.config, name) for name in SETTINGS}
+        self._settings = {name: getattr(jax.config, name) for name in SETTINGS if hasattr(jax.config, name)}
         self._versions = provenance.versions()
         self._given: dict[str, tuple[str, Part, str | None]] = {}
         self._futures: dict[str, Any] = {}
@@ -289,4 +290,6 @@ class Team:
 
 
 def _killed(error: Exception | None) -> bool:
-    return type(error).__name__ == "KilledWorker"
+    import distributed
+
+    return isinstance(error, distributed.KilledWorker)

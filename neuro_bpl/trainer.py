@@ -116,7 +116,8 @@ class Trainer:
         if stored is not None:
             make = partial(birth, circuit, task, batch_size, watch=part.watch)
             like, _ = jax.eval_shape(make, self.hyper, self.keys, start)
-            return checkpoint.unpack(stored.checkpoint, like), int(stored.attrs["updates"])
+            layout = json.loads(stored.attrs.get("checkpoint", "[]"))
+            return checkpoint.unpack(stored.checkpoint, layout, like), int(stored.attrs["updates"])
         learners, first_batch = born(circuit, task, batch_size, self.hyper, self.keys, start, part.watch)
         circuit.check(first_batch)
         piece = {**results.parameters(part), **self.look(learners, 0)}
@@ -187,8 +188,10 @@ class Trainer:
         status = (
             contents.DIVERGED if diverged else contents.COMPLETE if done == schedule.n_updates else contents.RUNNING
         )
-        saved = checkpoint.pack(learners) if status == contents.RUNNING else {}
-        attrs = {**self.said, "status": status, "updates": done}
+        begun = status == contents.RUNNING
+        saved = checkpoint.pack(learners) if begun else {}
+        layout = {"checkpoint": json.dumps(checkpoint.layout(learners))} if begun else {}
+        attrs = {**self.said, "status": status, "updates": done, **layout}
         self.sink.commit(self.name, piece, saved, attrs, schedule.n_updates)
 
     def check_space(self, piece: Piece, learners: Learner) -> None:

@@ -118,8 +118,17 @@ def check_trials(trials: Trials, n_inputs: int, n_outputs: int, has_classes: boo
             why = "lists have neither shape nor number format"
             raise refusal(name, values, "an array", why, f"Trials({name}=np.asarray({name}), ...)")
     _check_shapes(trials, n_inputs, n_outputs, has_classes)
-    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trials)):
+    if _are_known(trials):
         _check_values(trials, n_outputs, has_classes)
+
+
+def _are_known(trials: Trials) -> bool:
+    """Whether arrays have values yet: within compiled code they do not."""
+    try:
+        jax.tree.map(np.asarray, trials)
+    except jax.errors.TracerArrayConversionError:
+        return False
+    return True
 
 
 def _check_shapes(trials: Trials, n_inputs: int, n_outputs: int, has_classes: bool) -> None:

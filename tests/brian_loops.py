@@ -6,7 +6,6 @@ import brian2  # it sets the level of its log when it is imported
 import jax
 import jax.numpy as jnp
 import pytest
-from brian2.codegen.runtime.cython_rt import CythonCodeObject
 from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_trials, random_weights
 
 import neuro_bpl as nb
@@ -19,7 +18,9 @@ logging.getLogger(brian2.__name__).setLevel(logging.ERROR)  # pytest keeps all t
 TAU, DT = 0.05, 0.01
 N_TRIALS = 10
 RECORD = ("rates", "outputs", "granule_rates", "predicted_gradient", "td_error")
-needs_compiler = pytest.mark.skipif(not CythonCodeObject.is_available(), reason="no C++ compiler on this machine")
+needs_compiler = pytest.mark.skipif(
+    not brian2.CythonCodeObject.is_available(), reason="no C++ compiler on this machine"
+)
 
 
 def sgd(cortex=0.05, readout=0.03, predictor=0.02):

@@ -1,6 +1,7 @@
 """What Brian2 circuits cannot do is refused, and traps of the simulator are guarded."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,6 @@ import brian2
 import numpy as np
 import pytest
 from bad_input import JUNK
-from brian2.codegen.runtime.cython_rt import CythonCodeObject
 from brian_loops import RECORD, bp, loop_of, make_circuit, needs_compiler, part_of, some_trials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -261,14 +261,15 @@ def edited(name="cortex", rule=EPROP, circuit=OPEN, **edit):
     return script
 
 
+OPEN_BRACKET = r"'\(' was never closed|Unbalanced parentheses"  # in the words of Brian2 2.9, and of 2.11
 MISTAKES = {
-    "a unit too few": (edited(old="(activation - r)/tau", new="activation - r"), "expected unit hertz (unit is 1)"),
+    "a unit too few": (edited(old="(activation - r)/tau", new="activation - r"), r"expected unit hertz \(unit is 1\)"),
     "units of what is learnt": (edited(learn="bias += tau"), "'bias' has unit 1; 'tau' has unit s"),
     "an unknown name": (edited(model="a = nonsense : 1"), 'The identifier "nonsense" could not be resolved'),
     "an unknown name in code": (edited(reset="bias = nonsense"), 'The identifier "nonsense" could not be resolved'),
-    "no unit": (edited(model="a = 2"), "Expected end of text"),
-    "an open bracket": (edited(model="a = (2 : 1"), "'(' was never closed"),
-    "an open bracket in code": (edited(learn="bias += (2"), "'(' was never closed"),
+    "no unit": (edited(model="a = 2"), "Parsing failed"),
+    "an open bracket": (edited(model="a = (2 : 1"), OPEN_BRACKET),
+    "an open bracket in code": (edited(learn="bias += (2"), OPEN_BRACKET),
     "an unknown flag": (edited(model="a = 2 : 1 (shred)"), "cannot have a flag 'shred'"),
     "a variable twice": (edited(model="r : 1"), "Duplicate definition of variable 'r'"),
     "a sum for nobody": (edited("output", old="synaptic_post", new="synaptc_post"), "'synaptc_post' does not refer"),
@@ -282,7 +283,7 @@ def test_a_mistake_in_an_equation_is_said_in_words(case):
     script, words = MISTAKES[case]
     with pytest.raises(ValueError, match=WAY_OUT) as error:
         loop_of(OPEN, EPROP, equations=script).run(TRIALS)
-    assert words in str(error.value)
+    assert re.search(words, str(error.value))
 
 
 def test_equations_of_other_populations_or_of_another_kind_are_refused():
@@ -333,7 +334,7 @@ def test_every_clock_has_a_name_of_its_own():
     monitor = brian2.StateMonitor(loop.groups["cortex"], "r", record=True)
     loop.network.add(monitor)
     run = loop.run(TRIALS, ["rates"])
-    clocks = {id(clock): clock.name for clock in loop.network._clocks}
+    clocks = {id(one.clock): one.clock.name for one in loop.network.sorted_objects}
     assert sorted(clocks.values()) == ["step", "trial"]
     # It looks at "start": behind the reset of a trial, before its first step.
     rates, seen = run["activity"]["rates"].values[0, 0], monitor.r.T.reshape(3, N_STEPS, N_UNITS)
@@ -343,7 +344,7 @@ def test_every_clock_has_a_name_of_its_own():
 
 @pytest.mark.parametrize("target", ["cython", "cpp_standalone"])
 def test_code_that_must_be_compiled_is_refused_in_a_thread(monkeypatch, target):
-    monkeypatch.setattr(CythonCodeObject, "is_available", lambda: True)
+    monkeypatch.setattr(brian2.CythonCodeObject, "is_available", lambda: True)
     with ThreadPoolExecutor(1) as pool:
         error = pool.submit(loop_of, OPEN, target=target).exception()
         assert pool.submit(loop_of, OPEN).exception() is None
@@ -353,7 +354,7 @@ def test_code_that_must_be_compiled_is_refused_in_a_thread(monkeypatch, target):
 
 
 def test_without_a_compiler_numpy_is_used_with_a_warning_or_on_request(monkeypatch):
-    monkeypatch.setattr(CythonCodeObject, "is_available", lambda: False)
+    monkeypatch.setattr(brian2.CythonCodeObject, "is_available", lambda: False)
     with pytest.warns(UserWarning, match="no working C.. compiler was found"):
         assert loop_of(OPEN, target="auto").target == "numpy"
     assert loop_of(OPEN, target="numpy").target == "numpy"

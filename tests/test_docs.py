@@ -29,7 +29,7 @@ def table(text: str, head: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, id=page.name, marks=[] if page.name == "README.md" else pytest.mark.full)
+        pytest.param(page, id=page.name, marks=pytest.mark.smoke if page.name == "README.md" else pytest.mark.full)
         for page in PAGES
         if code_blocks(page)
     ],

@@ -32,6 +32,7 @@ def run_file(run, tmp_path_factory):
     return write_nwb(run, path, seed=1, spikes=spikes, climbing_fibres=fibres, trials=Recall().probe(), columns=columns)
 
 
+@pytest.mark.smoke
 def test_a_run_comes_back_bit_for_bit(run, run_file):
     again, wanted = read_run_nwb(run_file), run["activity"].to_dataset().sel(seed=1, snapshot=4)
     for name in RECORD:

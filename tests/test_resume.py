@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import jax
 import numpy as np
+import optax
 import pytest
 from test_docs import ROOT
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Louder, Recall, assert_identical, contents, refused, same, sweep, train
@@ -23,11 +25,11 @@ STEP_WISE = nb.bp_lambda(0.8, view="backward", update="step")
 STREAM = nb.tasks.Stream(Recall(), n_in_a_row=3)
 
 
-class StoppedError(Exception):
+class StoppedError(KeyboardInterrupt):
     """The process ends here."""
 
 
-def stopped(monkeypatch, path, commits, at="commit", **experiment):
+def stopped(monkeypatch, path, commits, at="commit", begin=train, **experiment):
     """Train until so many commits are done, then end: before the next one, or inside it."""
     commit, write, passed = writer.Writer.commit, region._write, []
 
@@ -47,7 +49,7 @@ def stopped(monkeypatch, path, commits, at="commit", **experiment):
         if at == "write":
             patch.setattr(region, "_write", half)
         with pytest.raises(StoppedError):
-            train(**{**ASKED, **experiment}, output=path)
+            begin(**{**ASKED, **experiment}, output=path)
 
 
 @pytest.fixture(scope="module")
@@ -234,13 +236,32 @@ def test_a_checkpoint_gives_back_every_array_in_shape_and_format():
     }
     packed = checkpoint.pack(tree)
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), np.asarray(leaf).dtype), tree)
-    got = checkpoint.unpack(packed, like)
+    layout = checkpoint.layout(tree)
+    got = checkpoint.unpack(packed, layout, like)
     for mine, wanted in zip(jax.tree.leaves(got), jax.tree.leaves(tree), strict=True):
         assert np.asarray(mine).dtype == np.asarray(wanted).dtype
         np.testing.assert_array_equal(mine, wanted)
-    for wrong in ({**packed, "float64": packed["float64"][:-1]}, {**packed, "int8": np.zeros(1, "int8")}):
-        with pytest.raises((ValueError, TypeError)):
-            checkpoint.unpack(wrong, like)
+    transposed = {**like, "a": jax.ShapeDtypeStruct((3, 2), np.float64)}
+    for wrong in (like | {"d": like["c"]}, {"a": like["a"], "b": like["b"]}, transposed):
+        with refused("packages that keep the same", r"(nothing|\(3, 2\))", error=checkpoint.CheckpointError):
+            checkpoint.unpack(packed, layout, wrong)
+
+
+@pytest.mark.parametrize("begin", [train, partial(sweep, {"lambda_": [0.0, 1.0]}, at_once=2)], ids=["run", "sweep"])
+def test_a_checkpoint_with_other_arrays_is_refused_and_nothing_is_lost(tmp_path, monkeypatch, begin):
+    """As if there were another Optax by now, whose optimisers keep a mean more."""
+    path, transform = tmp_path / "run", nb.Optimizer.transform
+    stopped(monkeypatch, path, 2, begin=begin)
+    before = nb.open_run(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(nb.Optimizer, "transform", lambda self: optax.chain(transform(self), optax.trace(0.9)))
+        jax.clear_caches()  # a new process has none
+        with refused(r"float32 \(2, \d", "packages that keep the same state", error=checkpoint.CheckpointError):
+            begin(**ASKED, output=path, resume=True)
+    jax.clear_caches()
+    assert_identical(nb.open_run(path), before)
+    run = begin(**ASKED, output=path, resume=True)
+    assert {point["status"] for point in nb.statuses(run)} == {"complete"}
 
 
 # ------------------------------------------------------------------------------------------------------ killed for good

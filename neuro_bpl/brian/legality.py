@@ -187,9 +187,11 @@ def check_network(network: brian2.Network, is_program: bool) -> None:
 
 
 def _check_synapses(synapses: brian2.Synapses) -> None:
-    if not synapses._connect_called:
+    try:
+        synapses.check_variable_write(synapses.variables["i"])
+    except TypeError as error:  # nobody has called connect()
         why = "without synapses it would add nothing, without a word"
-        raise refusal("network", synapses.name, "connected synapses", why, f"{synapses.name}.connect()")
+        raise refusal("network", synapses.name, "connected synapses", why, f"{synapses.name}.connect()") from error
     driven = [one.varname for one in synapses.event_driven.values()] if synapses.event_driven is not None else []
     if driven:
         why = "it is brought up to date by spikes alone, and out of date wherever else it is read"

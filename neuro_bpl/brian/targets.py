@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import brian2
-from brian2.codegen.runtime.cython_rt import CythonCodeObject
-from brian2.devices.device import get_device, reset_device
+from brian2.devices.device import reset_device
 
 from neuro_bpl.parameters import nearest, refusal
 
@@ -30,7 +29,7 @@ def resolve(target: str) -> str:
     if target not in TARGETS:
         why = "these are ways to compute equations"
         raise refusal("target", target, ", ".join(TARGETS), why, f'target="{nearest(str(target), TARGETS)}"')
-    if target == "numpy" or CythonCodeObject.is_available():
+    if target == "numpy" or brian2.CythonCodeObject.is_available():
         return "cython" if target == "auto" else target
     if target != "auto":
         raise refusal("target", target, "numpy, auto", "no working C++ compiler was found", 'target="numpy"')
@@ -63,7 +62,7 @@ def computing(target: str) -> Iterator[None]:
 
 def check_device(target: str) -> None:
     """Refuse a new circuit while a C++ program waits to be run (`ValueError`)."""
-    if type(get_device()).__name__ == "CPPStandaloneDevice":
+    if brian2.get_device() is brian2.all_devices["cpp_standalone"]:
         raise refusal(
             "target",
             target,

@@ -3,20 +3,21 @@
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.neural import times
 from neuro_bpl.parameters import refusal
-
-EVEN = 1e-6  # part of a bin by which bins may differ
 
 
 def bin(aligned: xr.Dataset, width: float) -> xr.DataArray:
     """n(trial, time, unit), the number of spikes with from + kΔ ≤ t < from + (k + 1)Δ; time is the middle of the bin.
+
+    A spike on the edge between two bins is counted in the later one; times within a microsecond are taken as equal.
 
     Parameters
     ----------
     aligned : Dataset
         As `align` gives it.
     width : float
-        Δ, seconds; the window is a whole number of them.
+        Δ, seconds, 1e-5 or more; the window is a whole number of them.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def bin(aligned: xr.Dataset, width: float) -> xr.DataArray:
     edges = _edges(aligned, width)
     covered = aligned["covered"].values
     sizes = (aligned.sizes["trial"], len(edges) - 1, aligned.sizes["unit"])
-    place = np.searchsorted(edges, aligned["spike_time"].values, side="right") - 1
+    place = times.bin_of(aligned["spike_time"].values, edges)
     flat = np.ravel_multi_index((aligned["spike_trial"].values, place, aligned["spike_unit"].values), sizes)
     # Weights make it count in floating point at once, where NaN can be; not so where there is nothing to count.
     counts = np.bincount(flat, np.ones(len(flat)), int(np.prod(sizes))).reshape(sizes).astype(float, copy=False)
@@ -116,20 +117,22 @@ def _edges(aligned: xr.Dataset, width: float) -> np.ndarray:
         why = "bins fill the window that its attributes tell"
         raise refusal("aligned", type(aligned).__name__, "what align gives", why, 'align(session, "go", (-0.5, 1.0))')
     start, end = aligned.attrs["window_from"], aligned.attrs["window_until"]
-    if not (np.isfinite(width) and width > 0):
-        raise refusal("width", width, "a finite number of seconds above 0", "it is the width of a bin", "width=0.05")
-    count = round((end - start) / width)
-    if count < 1 or abs((end - start) / width - count) > EVEN * max(count, 1):
+    if not (np.isfinite(width) and width >= times.SHORTEST):
+        allowed = f"a finite number of seconds, {times.SHORTEST:g} or more"
+        raise refusal("width", width, allowed, "it is the width of a bin", "width=0.05")
+    count = times.whole_steps(end - start, width)
+    if count is None:
         allowed = f"a whole part of the window, {end - start:g} s"
-        fix = f"width={(end - start) / max(count, 1):g}"
+        fix = f"width={(end - start) / max(round((end - start) / width), 1):g}"
         raise refusal("width", width, allowed, "bins fill the window without a rest", fix)
     return np.linspace(start, end, count + 1)
 
 
 def _spacing(rates: xr.DataArray) -> float:
     """Seconds from one bin to the next."""
-    steps = np.diff(rates["time"].values) if "time" in rates.coords else np.zeros(0)
-    if not len(steps) or steps.min() <= 0 or np.ptp(steps) > EVEN * steps.mean():
-        why = "the Gaussian's width is told in seconds"
-        raise refusal("time", steps.tolist(), "an evenly spaced coordinate in seconds", why, "bin(aligned, 0.05)")
-    return float(steps.mean())
+    at = rates["time"].values if "time" in rates.coords else np.zeros(0)
+    step = times.spacing(at)
+    if step is None:
+        why, allowed = "the Gaussian's width is told in seconds", "evenly spaced, rising seconds, two or more"
+        raise refusal("time", at.tolist(), allowed, why, "bin(aligned, 0.05)")
+    return step

@@ -6,12 +6,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
+from neuro_bpl.neural import times
 from neuro_bpl.neural.session import validate
 from neuro_bpl.parameters import refusal
 from neuro_bpl.tasks.clicks import SIDES, trials_from, with_noise
 from neuro_bpl.trials import Trials
-
-SLACK = 1e-9  # s: a click may lie that far outside its stimulus by rounding
 
 
 def trials_of(session: xr.DataTree, dt: float, click_noise: float = 0.0, seed: int = 0) -> Trials:
@@ -57,12 +56,12 @@ def trials_of(session: xr.DataTree, dt: float, click_noise: float = 0.0, seed: i
     table = session["trials"].to_dataset()
     on, off = (table[name].values.astype(float) for name in ("stimulus_on", "stimulus_off"))
     duration, known = off - on, np.isfinite(off - on)
-    lengths = np.where(known, np.maximum(np.ceil(np.round(duration / dt, 6)), 1), 1).astype(np.int32)
+    lengths = np.maximum(times.steps_begun(np.where(known, duration, 0.0), dt), 1).astype(np.int32)
     time, trial, side = _clicks(session, on, duration)
     clicks = np.zeros((len(on), int(lengths.max(initial=1)), len(SIDES)), np.int32)
-    step = np.minimum(((time + SLACK) / dt).astype(int), lengths[trial] - 1)
+    step = np.minimum(times.step_of(time, dt), lengths[trial] - 1)
     np.add.at(clicks, (trial, step, side), 1)
-    counts = jnp.asarray(known & (duration >= dt), jnp.zeros(0).dtype)[:, None]
+    counts = jnp.asarray(known & times.at_or_after(duration, dt), jnp.zeros(0).dtype)[:, None]
     trials = trials_from(jnp.asarray(clicks), jnp.asarray(lengths), counts)
     noise = click_noise * jax.random.normal(jax.random.key(seed), trials.inputs.shape, trials.inputs.dtype)
     return Trials(with_noise(trials.inputs, noise), trials.targets, trials.mask, trials.lengths)
@@ -78,7 +77,7 @@ def _clicks(
     time = events["time"].values[is_click] - on[trial]
     side = (events["kind"].values[is_click] == SIDES[1]).astype(int)
     known = np.isfinite(duration[trial])
-    inside = (time >= -SLACK) & (time <= duration[trial] + SLACK)
+    inside = times.between(time, 0.0, duration[trial])
     if (known & ~inside).any():
         at = int((known & ~inside).argmax())
         got, allowed = float(time[at]), f"0 to {duration[trial[at]]:g} s, the stimulus of trial {trial[at]}"

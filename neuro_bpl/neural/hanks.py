@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from neuro_bpl.neural import matlab
+from neuro_bpl.neural import matlab, times
 from neuro_bpl.neural.reading import existing_file
 from neuro_bpl.neural.session import Columns, from_arrays
 from neuro_bpl.parameters import refusal
@@ -204,7 +204,10 @@ def silent_runs(spikes: Sequence[Sequence[Any]], start: Float[np.ndarray, " tria
     array([0, 2, 2, 0])
     """
     silent = np.array(
-        [not any((np.asarray(t) >= at).any() for t in trains) for trains, at in zip(spikes, start, strict=True)]
+        [
+            not any(times.at_or_after(np.asarray(t, float), at).any() for t in trains)
+            for trains, at in zip(spikes, start, strict=True)
+        ]
     )
     run = np.cumsum(np.diff(silent, prepend=~silent[:1]))
     return np.where(silent, np.bincount(run)[run], 0)

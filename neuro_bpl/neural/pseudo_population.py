@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+from neuro_bpl.neural import times
 from neuro_bpl.parameters import refusal
 
 DIMS = ("trial", "time", "unit")
@@ -119,7 +120,7 @@ def _check(responses: Sequence[xr.DataArray]) -> None:
     wrong = next((one.dims for one in responses if set(one.dims) != set(DIMS)), None)
     if wrong is not None:
         raise refusal("responses", wrong, f"dims {DIMS}", "sessions are put together", "rate(bin(aligned, 0.05))")
-    times = [one["time"].values for one in responses]
-    if not all(len(one) == len(times[0]) and np.allclose(one, times[0]) for one in times):
-        fix = "the same window and width for each"
-        raise refusal("time", [len(one) for one in times], "the same times", "units are put together", fix)
+    each = [one["time"].values for one in responses]
+    if not all(times.same(one, each[0]) for one in each):
+        got, fix = [(len(one), *one[:1], *one[-1:]) for one in each], "the same window and width for each"
+        raise refusal("number, first and last of times", got, "the same times", "units are put together", fix)

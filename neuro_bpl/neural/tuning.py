@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.neural import times
 from neuro_bpl.neural.responses import DIMS, checked, class_means, condition_means, conditions_of
 from neuro_bpl.parameters import refusal
 
@@ -79,11 +80,11 @@ def tuning_curve(
     numbers, limits = np.asarray(responses[variable].values, float), np.asarray(edges, float)
     if limits.ndim != 1 or len(limits) < 2 or not (np.diff(limits) > 0).all():
         raise refusal("edges", edges, "two or more rising numbers", "they limit the bins", "edges=[0, 45, 90]")
-    inside = responses.sel(time=slice(*window))
+    at = responses["time"].values
+    inside = responses.isel(time=times.between(at, *window))
     if not inside.sizes["time"]:
-        times = responses["time"].values
-        allowed = f"a window with bins, which are from {times[0]:g} to {times[-1]:g} s"
-        raise refusal("window", window, allowed, "responses are averaged over it", f"window=({times[0]}, {times[-1]})")
+        allowed = f"a window with bins, which are from {at[0]:g} to {at[-1]:g} s"
+        raise refusal("window", window, allowed, "responses are averaged over it", f"window=({at[0]}, {at[-1]})")
     place = np.digitize(numbers, limits) - 1
     place[numbers == limits[-1]] = len(limits) - 2
     place[~((numbers >= limits[0]) & (numbers <= limits[-1]))] = -1

@@ -13,6 +13,7 @@ from neuro_bpl.neural.nwb import about, layout, series, tables
 from neuro_bpl.neural.nwb.file import extract, library
 from neuro_bpl.neural.nwb.units import Units, units_of
 from neuro_bpl.neural.session import RECORDED, Column, from_arrays
+from neuro_bpl.neural.times import between, in_window
 from neuro_bpl.parameters import nearest, refusal
 
 OWN = ("kind", "time", "trial")
@@ -206,12 +207,14 @@ def _joined(columns: Sequence[Column]) -> Column:
 
 
 def _trial_of(times: np.ndarray, trials: tables.Columns) -> np.ndarray:
-    """Position of the trial in which each event lies."""
+    """Position of the trial in which each event lies; at the end of one only where no other begins then."""
     inside = np.full(len(times), BETWEEN)
     if "start_time" not in trials:
         return inside
-    for at, (start, stop) in enumerate(zip(trials["start_time"][0], trials["stop_time"][0], strict=True)):
-        inside[(times >= start) & (times <= stop)] = at
+    bounds = list(zip(trials["start_time"][0], trials["stop_time"][0], strict=True))
+    for holds in (between, in_window):  # the latter has the last word
+        for at, (start, stop) in enumerate(bounds):
+            inside[holds(times, start, stop)] = at
     return inside
 
 

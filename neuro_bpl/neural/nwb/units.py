@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from neuro_bpl.neural import times
 from neuro_bpl.neural.nwb import tables
 
 
@@ -74,7 +75,7 @@ def _regions(table: Any) -> list[str] | None:
 def _around(
     starts: Float[np.ndarray, " trial"], intervals: Float[np.ndarray, "interval bound"]
 ) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
-    lies_in = (starts[:, None] >= intervals[:, 0]) & (starts[:, None] <= intervals[:, 1])
-    known, which = lies_in.any(1), lies_in.argmax(1) if len(intervals) else np.zeros(len(starts), int)
-    bounds = intervals[which] if len(intervals) else np.zeros((len(starts), 2))
-    return np.where(known, bounds[:, 0], np.inf), np.where(known, bounds[:, 1], -np.inf)
+    together = times.united(intervals)
+    which = times.interval_of(starts, together)
+    bounds = np.concatenate([together, [[np.inf, -np.inf]]])[which]  # the last ones are those of none
+    return bounds[:, 0], bounds[:, 1]

@@ -13,6 +13,7 @@ from neuro_bpl.neural.similarity.entrants import entrants
 from neuro_bpl.neural.similarity.measures import DEFAULTS, Measure, measure
 from neuro_bpl.neural.similarity.scorecard import decided, labelled
 from neuro_bpl.neural.similarity.stages import Stage, stages_of
+from neuro_bpl.neural.times import spacing
 from neuro_bpl.parameters import refusal
 
 UNCERTAINTY = (
@@ -179,7 +180,7 @@ def _check_conditions(recorded: Recorded, chosen: list[Measure]) -> None:
 
 def _check_times(times: Float[np.ndarray, " time"], chosen: list[Measure]) -> None:
     steps, asking = np.diff(times), [one.name for one in chosen if one.even_times]
-    if asking and len(steps) and np.ptp(steps) > 1e-6 * steps.mean():
+    if asking and len(steps) and spacing(times) is None:
         got = f"steps of {steps.min():g} to {steps.max():g} s"
         fix = f"recording.sel(time=slice(…, …)) without gaps, or metrics without {asking[0]}"
         raise refusal("times compared", got, "even steps", f"{asking[0]} fits one step from each bin to the next", fix)

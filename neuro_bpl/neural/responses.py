@@ -12,6 +12,8 @@ from neuro_bpl.parameters import nearest, refusal
 DIMS = ("trial", "time", "unit")
 LEADING = ("snapshot", "seed")
 
+ROUNDING = 1e-12  # part of the largest value of a unit by which values that differ by no more count as equal
+
 Population = xr.DataArray | Float[np.ndarray, "... _unit"]
 
 
@@ -146,8 +148,43 @@ def rows(responses: xr.DataArray | Num[np.ndarray, "... unit"]) -> Float[np.ndar
 
 
 def centred(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "sample unit"]:
-    """X − ⟨X⟩ over samples."""
-    return x - x.mean(0)
+    """X − ⟨X⟩ over samples; 0 in units whose samples differ by rounding only.
+
+    Examples
+    --------
+    >>> centred(np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]])).tolist()
+    [[0.0, -1.0], [0.0, 0.0], [0.0, 1.0]]
+    """
+    if not x.size:
+        return x
+    deviations = x - x.mean(0)
+    varies = np.ptp(x, axis=0) > ROUNDING * np.abs(x).max(0)
+    # The mean of large values is off by rounding, and so are deviations from it: all by the same, which this takes off.
+    return np.where(varies, deviations - deviations.mean(0), 0.0)
+
+
+def varies(x: Float[np.ndarray, "... unit"]) -> bool:
+    """Whether any unit differs between samples by more than rounding.
+
+    Examples
+    --------
+    >>> varies(np.full((3, 2), 0.1)), varies(np.array([[1e6], [1e6 + 1]]))
+    (False, True)
+    """
+    return bool(centred(x.reshape(-1, x.shape[-1])).any())
+
+
+def column_space(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "sample direction"]:
+    """Orthonormal basis of the columns of X − ⟨X⟩, without directions along which X differs by rounding only.
+
+    Examples
+    --------
+    >>> column_space(np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]])).shape
+    (3, 1)
+    """
+    u, s, _ = np.linalg.svd(centred(x), full_matrices=False)
+    least = ROUNDING * np.linalg.norm(x)
+    return u[:, s > max(least, 1e-10 * s.max(initial=0.0))]
 
 
 def rates_of(name: str, model: Any, condition: str, snapshots: str = "last") -> xr.DataArray:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from neuro_bpl.neural.responses import varies
 from neuro_bpl.neural.similarity.averaging import Recorded, model_averages, recorded_averages
 from neuro_bpl.neural.similarity.contest import Contest, Resampling
 from neuro_bpl.neural.similarity.entrants import entrants
@@ -84,7 +85,8 @@ def compare(
         With dims metric, rule, seed and pair (and session and snapshot): `score`, `normalised` (score over ceiling),
         `mean`, `low`, `high`, `mean_normalised` with `normalised_low` and `normalised_high`, `se_units`, `null_mean`,
         `null_95`, `p_null`, `baseline`, `ceiling`, `reliability`,
-        `used`, `n_left_out`, `performance`; for pairs of rules `difference` with interval and standard errors, `p`,
+        `used`, `n_left_out` (networks that diverged, whose responses are constant, or that are not `matched`),
+        `performance`; for pairs of rules `difference` with interval and standard errors, `p`,
         `p_holm`, `differs`; and `closest`, the rule that scores higher than each other one, differs from it, and
         exceeds the null (`p_null` at most `level`) and the baseline, if there is one.
         What was left out of the recording is in the attributes `left_out …` (times: at the snapshot that lacks most),
@@ -195,7 +197,8 @@ def _contest(
             "recording", "no time with all units", "one or more", "units are compared together", "fewer units"
         )
     averages = {rule: model_averages(rule, values, recorded, condition) for rule, values in stage.responses.items()}
-    used = {rule: stage.within[rule] & np.isfinite(values).any((1, 2, 3)) for rule, values in averages.items()}
+    alive = {rule: np.array([_is_alive(one) for one in values], bool) for rule, values in averages.items()}
+    used = {rule: stage.within[rule] & alive[rule] for rule in averages}
     whole = [np.isfinite(values[used[rule]]).all((0, 1, 3)) for rule, values in averages.items()]
     times = np.all(whole, 0)
     if not times.any():
@@ -205,3 +208,9 @@ def _contest(
     return Contest(
         {rule: values[:, :, times] for rule, values in averages.items()}, used, recorded.at(times), resampling
     )
+
+
+def _is_alive(averages: Float[np.ndarray, "condition time unit"]) -> bool:
+    """Whether a network has values, and they differ between conditions or times: others are similar to nothing."""
+    whole = np.isfinite(averages).all((0, 2))
+    return bool(np.isfinite(averages).any()) and (not whole.any() or varies(averages[:, whole]))

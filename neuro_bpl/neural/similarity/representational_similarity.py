@@ -6,6 +6,7 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.spatial import distance
 
+from neuro_bpl.neural.responses import ROUNDING, centred
 from neuro_bpl.parameters import nearest, refusal
 
 CORRELATIONS = {
@@ -25,7 +26,7 @@ def distances(x: Float[np.ndarray, "condition feature"]) -> Float[np.ndarray, " 
     >>> distances(np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]]))
     array([ 2.,  8., 10.])
     """
-    return distance.pdist(x, "sqeuclidean") / x.shape[1]
+    return distance.pdist(centred(x), "sqeuclidean") / x.shape[1]
 
 
 def cross_validated_distances(
@@ -42,7 +43,8 @@ def cross_validated_distances(
     >>> bool(np.allclose(cross_validated_distances(x, x), distances(x)))
     True
     """
-    products = first @ second.T / first.shape[1]
+    # What is added to all conditions changes no distance, but would cost it digits.
+    products = centred(first) @ centred(second).T / first.shape[1]
     own = np.diag(products)
     return (own[:, None] + own - products - products.T)[np.triu_indices(len(first), 1)]
 
@@ -93,8 +95,7 @@ def rdm_similarity(
     if len(first) < 3 or len(first) != len(second):
         got, fix = (len(first), len(second)), "three conditions or more"
         raise refusal("pairs of conditions", got, "as many, at least 3", "fewer have no correlation", fix)
-    largest = max(np.abs(first).max(), np.abs(second).max(), 0.0)
-    if min(np.ptp(first), np.ptp(second)) <= 1e-12 * largest:
+    if any(np.ptp(values) <= ROUNDING * np.abs(values).max() for values in (first, second)):
         return 0.0
     return float(CORRELATIONS[method](first, second).statistic)
 
@@ -103,7 +104,8 @@ def rdm_ceiling(rdms: Float[np.ndarray, "subject pair"]) -> tuple[float, float]:
     """Lower and upper bound of what the best model scores on average over subjects (Nili et al. 2014).
 
     Lower: the mean correlation of each subject with the mean of the others. Upper: with the mean of all. RDMs are
-    standardised first, for which these are bounds of Pearson's correlation.
+    standardised first, for which these are bounds of Pearson's correlation; one that tells no pair apart correlates by
+    0 with every other.
 
     Examples
     --------
@@ -111,7 +113,9 @@ def rdm_ceiling(rdms: Float[np.ndarray, "subject pair"]) -> tuple[float, float]:
     >>> 0.9 < lower < upper <= 1
     True
     """
-    standard = stats.zscore(rdms, axis=1)
+    deviations = centred(rdms.T).T
+    size = deviations.std(1, keepdims=True)
+    standard = np.divide(deviations, size, out=np.zeros_like(deviations), where=size > 0)
     total = standard.sum(0)
     lower = [rdm_similarity(own, total - own) for own in standard]
     upper = [rdm_similarity(own, total) for own in standard]

@@ -7,6 +7,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from neuro_bpl.neural import times
+from neuro_bpl.neural.columns import NUMBERS
 from neuro_bpl.neural.session import event_names, validate
 from neuro_bpl.parameters import nearest, refusal
 
@@ -75,10 +76,15 @@ def _check(session: xr.DataTree, event: str, window: tuple[float, float]) -> Non
         raise refusal(
             "session", f"no spikes, but {has}", "spike times", "they are what is aligned", 'session["activity"]'
         )
-    names = event_names(session)
-    if event not in names:
-        fix = f'"{nearest(event, names)}"' if names else 'a column such as {"go": (times, "s", "go cue")}'
-        raise refusal("event", event, ", ".join(names) or "none: no column has the unit s", "trials have these", fix)
+    names, table = event_names(session), session["trials"].to_dataset()
+    if not isinstance(event, str) or event not in names:
+        fix = f'"{nearest(str(event), names)}"' if names else 'a column such as {"go": (times, "s", "go cue")}'
+        why = "trials have these"
+        if isinstance(event, str) and event in table.data_vars:
+            why = f"{event} has the unit {table[event].attrs['units']!r}, and moments are in s"
+            if table[event].attrs["units"] == "not stated" and table[event].dtype.kind in NUMBERS:
+                fix = f'read_nwb(path, events=["{event}"]), or session["trials"]["{event}"].attrs["units"] = "s"'
+        raise refusal("event", event, ", ".join(names) or "none: no column has the unit s", why, fix)
     bounds = np.asarray(window, float)
     if bounds.shape != (2,) or not np.isfinite(bounds).all() or not bounds[0] < bounds[1]:
         why = "seconds from the event: where it begins, and where it ends"
@@ -124,5 +130,8 @@ def _coordinates(trials: xr.Dataset, units: xr.Dataset) -> dict[str, xr.DataArra
     taken = twice + [str(name) for table in (trials, units) for name in table.data_vars if name in OWN]
     if taken:
         why = "columns of trials and of units become coordinates of one array"
-        raise refusal("column", taken[0], f"a name of its own, not {', '.join(OWN)}", why, f"trial_{taken[0]}")
+        group = "trials" if taken[0] in trials.data_vars else "units"
+        new = f'rename({{"{taken[0]}": "{group[:-1]}_{taken[0]}"}})'
+        fix = f'session["{group}"] = xr.DataTree(session["{group}"].to_dataset().{new})'
+        raise refusal("column", taken[0], f"a name of its own, not {', '.join(OWN)}", why, fix)
     return {str(name): table[name].reset_coords(drop=True) for table in (trials, units) for name in table.variables}

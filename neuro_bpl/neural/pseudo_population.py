@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from neuro_bpl.neural import times
+from neuro_bpl.neural.columns import labels_in_common
 from neuro_bpl.parameters import refusal
 
 DIMS = ("trial", "time", "unit")
@@ -22,7 +23,8 @@ def pooled(responses: Sequence[xr.DataArray]) -> xr.DataArray:
     Raises
     ------
     ValueError
-        If there are none, or their times differ.
+        If there are none, their times differ, two sessions have one name, or a column is of numbers in one and of
+        texts in another.
 
     Examples
     --------
@@ -39,7 +41,7 @@ def pooled(responses: Sequence[xr.DataArray]) -> xr.DataArray:
         values[trial:last_trial, :, unit:last_unit] = one.transpose(*DIMS).values
     columns = [{str(n) for n, c in one.coords.items() if c.dims == ("trial",) and n != "trial"} for one in responses]
     shared = sorted(set.intersection(*columns))
-    coords = {name: ("trial", np.concatenate([one[name].values for one in responses])) for name in shared}
+    coords = {name: ("trial", labels_in_common(name, [one[name].values for one in responses])) for name in shared}
     return xr.DataArray(
         values,
         {"time": responses[0]["time"], "unit": _names(responses), **coords},
@@ -111,7 +113,12 @@ def _drawn(
 def _names(responses: Sequence[xr.DataArray]) -> list[str]:
     sessions = [str(one.attrs.get("session", at)) for at, one in enumerate(responses)]
     units = [one["unit"].values if "unit" in one.coords else range(one.sizes["unit"]) for one in responses]
-    return [f"{session}/{unit}" for session, own in zip(sessions, units, strict=True) for unit in own]
+    names = [f"{session}/{unit}" for session, own in zip(sessions, units, strict=True) for unit in own]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        fix = 'responses.assign_attrs(session="another name") for one of them'
+        raise refusal("units", twice, "each name once", "units are found by session and unit", fix)
+    return names
 
 
 def _check(responses: Sequence[xr.DataArray]) -> None:

@@ -12,12 +12,15 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from neuro_bpl.parameters import refusal
+from neuro_bpl.neural.columns import values_of
+from neuro_bpl.parameters import expect, refusal
 
 FORMAT, FORMAT_VERSION = "neuro_bpl recording", 1
 CLOCKS = ("session", "trial")
 GROUPS = ("units", "trials", "spikes", "events", "activity", "behaviour", "decoders")
 RECORDED = ("recorded_from", "recorded_until")
+# Names of dims, which columns cannot have.
+TAKEN = {"trials": ("trial", "unit"), "units": ("unit",), "events": ("event",), "spikes": ("spike",)}
 
 Column = tuple[Any, str, str]
 Columns = Mapping[str, Column]
@@ -46,10 +49,10 @@ def from_arrays(
         Seconds. Of a session clock: for each unit its spike times. Of a trial clock: for each trial, for each unit,
         its spike times, counted from the trial's zero. None: there is only binned activity.
     trials : mapping of columns
-        One value a trial. `recorded_from` and `recorded_until` (s) say when the trial's units were recorded, or when
-        each of them was, `(trial, unit)`; without them they count as recorded at all times (−inf to inf).
-    clock : "session" or "trial"
-        What the times count from.
+        One value a trial: numbers, truth values, texts or dates, as lists or columns of NumPy, pandas or JAX; a
+        category becomes its text, a missing number NaN. `recorded_from` and `recorded_until` (s) say when the trial's
+        units were recorded, or when each of them was, `(trial, unit)`; without them they count as recorded at all times
+        (−inf to inf).
     units : mapping of columns, optional
         One value a unit, such as its region.
     unit : sequence, optional
@@ -72,7 +75,8 @@ def from_arrays(
     Raises
     ------
     ValueError
-        If lengths or numbers of units do not agree, times are not finite, or a column lacks its unit.
+        If lengths or numbers of units do not agree, times are not finite, a column lacks its unit, mixes kinds, or has
+        the name of an axis.
 
     Examples
     --------
@@ -172,9 +176,10 @@ def _table(
         if not (isinstance(column, tuple) and len(column) == 3 and all(isinstance(text, str) for text in column[1:])):
             fix = f'{{"{name}": (values, "s", "what it is")}}'
             raise refusal(f"{group}/{name}", column, "(values, unit, meaning)", "a number needs a unit", fix)
-        values = np.asarray(column[0])
+        _check_name(group, name)
+        values = values_of(f"{group}/{name}", column[0], column[1])
         of_units = group == "trials" and name in RECORDED and values.ndim == 2
-        if (values.ndim != 1 and not of_units) or values.dtype == object:
+        if values.ndim != 1 and not of_units:
             fix = f"one number or text for each {dim}"
             raise refusal(f"{group}/{name}", column[0], f"one value a {dim}", "a column has one axis", fix)
         dims = (dim, "unit") if of_units else (dim,)
@@ -190,6 +195,15 @@ def _table(
     if len(set(labels.tolist())) < size:
         raise refusal(dim, labels.tolist(), "names that differ", "units are found by name", f"{dim}=range({size})")
     return xr.Dataset(variables, coords={dim: labels})
+
+
+def _check_name(group: str, name: Any) -> None:
+    """Refuse names that the table has for something else, or that no file could hold."""
+    taken = TAKEN.get(group, ())
+    if not isinstance(name, str) or not name or "/" in name or name in taken:
+        why = "rows are numbered under these names" if name in taken else "columns are found by their names"
+        fix = f'"own_{str(name).replace("/", "_")}"'
+        raise refusal(f"name of a column of {group}", name, f"a text without /, not {' or '.join(taken)}", why, fix)
 
 
 def _spikes(spike_times: Sequence[Any], clock: str, n_trials: int) -> tuple[xr.Dataset, int]:
@@ -217,23 +231,47 @@ def _spikes(spike_times: Sequence[Any], clock: str, n_trials: int) -> tuple[xr.D
 
 
 def _activity(activity: Mapping[str, xr.DataArray], trials: xr.Dataset) -> xr.Dataset:
+    _check_arrays("activity", activity)
     for name, values in activity.items():
         if values.dims[:1] != ("trial",) or values.sizes["trial"] != trials.sizes["trial"]:
             allowed = f"trial first, {trials.sizes['trial']} of them"
             raise refusal(f"activity/{name}", dict(values.sizes), allowed, "it belongs to trials", "transpose it")
-    labelled = {name: values.assign_coords(trial=trials["trial"]) for name, values in activity.items()}
-    return xr.Dataset(labelled)
+    return _merged("activity", {name: at.assign_coords(trial=trials["trial"]) for name, at in activity.items()})
+
+
+def _check_arrays(group: str, arrays: Mapping[str, xr.DataArray]) -> None:
+    """Refuse what is no array with a name of its own (`ValueError`)."""
+    expect(group, arrays, Mapping, "a mapping of names to DataArrays", "arrays have names", f'{{"{group}": array}}')
+    for name, values in arrays.items():
+        _check_name(group, name)
+        fix = 'xr.DataArray(values, dims=("trial", "time", "unit"))'
+        expect(f"{group}/{name}", values, xr.DataArray, "a DataArray", "its axes would have no names", fix)
+    of_axes = {str(key): name for name, at in arrays.items() for key in (*at.dims, *at.coords)}
+    taken = next((name for name in arrays if name in of_axes), None)
+    if taken is not None:
+        why = f"an axis or coordinate of {of_axes[taken]} is called so"
+        raise refusal(f"{group}/{taken}", taken, "a name of its own", why, f'"own_{taken}"')
+
+
+def _merged(group: str, arrays: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    """Arrays as one dataset; refused where axes of one name differ, along which values would be filled in."""
+    named = [values.rename(name) for name, values in arrays.items()]
+    try:
+        return xr.merge(named, join="exact", compat="identical").drop_attrs(deep=False)
+    except ValueError as error:
+        why, fix = str(error).splitlines()[0], 'array.rename(time="time_of_its_own")'
+        raise refusal(group, list(arrays), "the same coordinates along axes of one name", why, fix) from error
 
 
 def _behaviour(behaviour: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    _check_arrays("behaviour", behaviour)
     for name, values in behaviour.items():
         time = str(values.dims[0]) if values.dims else ""
         if time in ("", "trial", "unit") or time not in values.coords or values[time].attrs.get("units") != "s":
             allowed = 'a first dim with a coordinate in seconds (units "s")'
             fix = f'coords {{"{name}_time": ("{name}_time", times, {{"units": "s"}})}}'
             raise refusal(f"behaviour/{name}", values.dims, allowed, "it is measured at times of its own", fix)
-    named = [values.rename(name) for name, values in behaviour.items()]
-    return xr.merge(named, join="exact", compat="identical").drop_attrs(deep=False)
+    return _merged("behaviour", behaviour)
 
 
 def _n_units(of_spikes: int | None, activity: xr.Dataset) -> int | None:

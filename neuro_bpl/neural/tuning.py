@@ -9,9 +9,13 @@ from neuro_bpl.neural import times
 from neuro_bpl.neural.responses import DIMS, checked, class_means, condition_means, conditions_of
 from neuro_bpl.parameters import refusal
 
+RESULTS = ("mean", "sem", "n_trials")
+
 
 def psth(responses: xr.DataArray, condition: str = "condition") -> xr.Dataset:
-    """Mean over the trials of each condition, its standard error, and the number of trials: `(condition, time, unit)`.
+    """Mean over the trials of each condition, its standard error, and the number of trials: `(…, time, unit)`.
+
+    The first dim is called as the condition.
 
     Parameters
     ----------
@@ -20,13 +24,26 @@ def psth(responses: xr.DataArray, condition: str = "condition") -> xr.Dataset:
     condition : str
         Coordinate of `trial`.
 
+    Returns
+    -------
+    Dataset
+        `mean`, `sem` and `n_trials`, each `(side, time, unit)` for the condition "side".
+
+    Raises
+    ------
+    ValueError
+        If there is no such coordinate, or it is called as one of the results.
+
     Examples
     --------
     >>> sides = {"time": [0.0], "side": ("trial", ["L", "L", "R"])}
     >>> found = psth(xr.DataArray([[[1.0]], [[3.0]], [[4.0]]], sides, DIMS), "side")
-    >>> found["mean"].values.ravel(), found["n_trials"].values.ravel()
-    (array([2., 4.]), array([2, 1]))
+    >>> found["mean"].dims, found["mean"].values.ravel(), found["n_trials"].values.ravel()
+    (('side', 'time', 'unit'), array([2., 4.]), array([2, 1]))
     """
+    if condition in RESULTS:
+        fix = f'responses.rename({condition}="own_{condition}")'
+        raise refusal("condition", condition, f"not {', '.join(RESULTS)}", "results are called so", fix)
     mean = condition_means(responses, condition)
     values = checked("responses", responses, condition)
     if values.dims != DIMS:
@@ -39,6 +56,7 @@ def psth(responses: xr.DataArray, condition: str = "condition") -> xr.Dataset:
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.where(n_trials > 1, np.sqrt(squares / (n_trials - 1)), np.nan)
     units = str(responses.attrs.get("units", "1"))
+    mean = mean.rename(condition=condition)
     return xr.Dataset(
         {
             "mean": mean.assign_attrs(units=units, long_name="mean over trials"),
@@ -92,6 +110,6 @@ def tuning_curve(
     average = inside.mean("time", keepdims=True).assign_coords(time=[float(np.mean(window))])
     labels = np.where(place < 0, np.nan, centres[place])
     found = psth(average.assign_coords(value=("trial", labels)), "value").isel(time=0, drop=True)
-    found = found.rename(condition="value").reindex(value=centres)
+    found = found.reindex(value=centres)
     found["n_trials"] = found["n_trials"].fillna(0).astype(int).assign_attrs(units="1", long_name="number of trials")
     return found.assign_attrs(n_outside=int((place < 0).sum()))

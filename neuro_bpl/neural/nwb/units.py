@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from neuro_bpl.neural import times
 from neuro_bpl.neural.nwb import tables
+from neuro_bpl.neural.session import TAKEN
 
 
 class Units(NamedTuple):
@@ -17,6 +18,7 @@ class Units(NamedTuple):
     columns: tables.Columns
     names: np.ndarray
     observed: list[np.ndarray] | None
+    renamed: Mapping[str, str] = {}
 
     def recorded(self, starts: Float[np.ndarray, " trial"]) -> list[np.ndarray]:
         """From when and until when each unit was recorded around the start of each trial; from inf until −inf: never.
@@ -45,10 +47,11 @@ def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:
         columns["region"] = (regions, "1", "location of the unit's electrodes")
         taken += [table["electrodes"], getattr(table["electrodes"], "target", None), nwb.electrodes["location"]]
     names = np.asarray(columns.pop(tables.NAMES)[0] if kept.get("named") else table.id[:])
+    columns, renamed = tables.renamed(columns, TAKEN["units"])
     if len(set(names.tolist())) < len(names):
         columns["id"], names = (names, "1", "id in the file"), np.arange(len(names))
     observed = ragged.get("obs_intervals") if len(names) else None
-    return Units(ragged.get("spike_times"), columns, names, observed), taken
+    return Units(ragged.get("spike_times"), columns, names, observed, renamed), taken
 
 
 def _ragged(index: Any) -> list[np.ndarray]:

@@ -129,6 +129,9 @@ def _sessions(
         return {None: (recording, performance)}
     if not recording:
         raise refusal("recording", {}, "one session or more", "models are compared with it", '{"early": recording}')
+    if len({str(name) for name in recording}) < len(recording):
+        why, fix = "results are labelled by them", '{"early": recording, "late": another}'
+        raise refusal("recording", list(recording), "names that differ as texts", why, fix)
     numbers = performance if isinstance(performance, Mapping) else dict.fromkeys(recording, performance)
     if set(numbers) != set(recording):
         fix = f"numbers for {', '.join(map(str, recording))}"

@@ -129,5 +129,5 @@ def test_an_event_between_two_trials_belongs_to_the_one_that_begins_whatever_the
 
 @pytest.mark.parametrize("width", [1e-7, 0.0, -0.1, np.inf, np.nan])
 def test_bins_too_narrow_to_be_told_apart_are_refused(width):
-    with pytest.raises(ValueError, match="1e-05 or more"):
+    with pytest.raises(ValueError, match="at least 1e-05"):
         neural.bin(neural.align(session_of([1], [1], 1000), "go", (0, 1)), width)

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from neuro_bpl.neural import times
+from neuro_bpl.neural import arguments, times
 from neuro_bpl.neural.columns import NUMBERS
 from neuro_bpl.neural.session import event_names, validate
 from neuro_bpl.parameters import nearest, refusal
@@ -51,7 +51,9 @@ def align(session: xr.DataTree, event: str, window: tuple[float, float]) -> xr.D
     >>> align(session, "go", (-0.5, 0.5))["spike_time"].values.round(3)
     array([-0.1,  0.1,  0.2])
     """
-    _check(session, event, window)
+    _check(session, event)
+    why = "seconds from the event: where it begins, and where it ends"
+    window = arguments.window("window", window, why, "window=(-0.5, 1.0)")
     trials, units = session["trials"].to_dataset(), session["units"].to_dataset()
     at = trials[event].values.astype(float)
     pick = _of_session_clock if session.attrs["clock"] == "session" else _of_trial_clock
@@ -69,7 +71,7 @@ def align(session: xr.DataTree, event: str, window: tuple[float, float]) -> xr.D
     return xr.Dataset(variables, _coordinates(trials, units), {**session.attrs, **about})
 
 
-def _check(session: xr.DataTree, event: str, window: tuple[float, float]) -> None:
+def _check(session: xr.DataTree, event: str) -> None:
     validate(session)
     if "spikes" not in session:
         has = ", ".join(session.children)
@@ -85,10 +87,6 @@ def _check(session: xr.DataTree, event: str, window: tuple[float, float]) -> Non
             if table[event].attrs["units"] == "not stated" and table[event].dtype.kind in NUMBERS:
                 fix = f'read_nwb(path, events=["{event}"]), or session["trials"]["{event}"].attrs["units"] = "s"'
         raise refusal("event", event, ", ".join(names) or "none: no column has the unit s", why, fix)
-    bounds = np.asarray(window, float)
-    if bounds.shape != (2,) or not np.isfinite(bounds).all() or not bounds[0] < bounds[1]:
-        why = "seconds from the event: where it begins, and where it ends"
-        raise refusal("window", window, "(from, until), from < until, both finite", why, "window=(-0.5, 1.0)")
 
 
 def _of_session_clock(spikes: xr.Dataset, at: Float[np.ndarray, " trial"], window: tuple, n_units: int) -> Spikes:

@@ -3,8 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from neuro_bpl.neural import times
+from neuro_bpl.neural import arguments, times
 from neuro_bpl.parameters import refusal
+
+LONGEST = 3600.0  # s: a Gaussian that is wider has no use
 
 
 def bin(aligned: xr.Dataset, width: float) -> xr.DataArray:
@@ -74,10 +76,12 @@ def rate(counts: xr.DataArray) -> xr.DataArray:
     array([[2., 2.],
            [0., 2.]])
     """
+    fix = "rate(bin(aligned, 0.05))"
+    arguments.data_array("counts", counts, ("time",), "a rate is a count by the width of its bin", fix)
     width = counts["time"].attrs.get("bin_width") if "time" in counts.coords else None
     if width is None:
         why = "a rate is a count by the width of its bin"
-        raise refusal("counts", "no bin_width", 'counts with time.attrs["bin_width"]', why, "rate(bin(aligned, 0.05))")
+        raise refusal("counts", "no bin_width", 'counts with time.attrs["bin_width"]', why, fix)
     return (counts / width).assign_attrs({**counts.attrs, "units": "Hz", "long_name": "firing rate"})
 
 
@@ -106,20 +110,18 @@ def smooth(rates: xr.DataArray, sd: float) -> xr.DataArray:
     """
     from scipy.ndimage import gaussian_filter1d
 
-    if not (np.isfinite(sd) and sd > 0):
-        raise refusal("sd", sd, "a finite number of seconds above 0", "it is the width of the Gaussian", "sd=0.05")
+    arguments.data_array("rates", rates, ("time",), "they are smoothed along time", "rate(bin(aligned, 0.05))")
+    sd = arguments.number("sd", sd, "it is the width of the Gaussian, in seconds", "sd=0.05", above=0, high=LONGEST)
     smoothed = gaussian_filter1d(rates.values.astype(float), sd / _spacing(rates), rates.get_axis_num("time"))
     return rates.copy(data=smoothed)
 
 
 def _edges(aligned: xr.Dataset, width: float) -> np.ndarray:
-    if not {"window_from", "window_until", "event"} <= set(aligned.attrs):
+    if not isinstance(aligned, xr.Dataset) or not {"window_from", "window_until", "event"} <= set(aligned.attrs):
         why = "bins fill the window that its attributes tell"
         raise refusal("aligned", type(aligned).__name__, "what align gives", why, 'align(session, "go", (-0.5, 1.0))')
     start, end = aligned.attrs["window_from"], aligned.attrs["window_until"]
-    if not (np.isfinite(width) and width >= times.SHORTEST):
-        allowed = f"a finite number of seconds, {times.SHORTEST:g} or more"
-        raise refusal("width", width, allowed, "it is the width of a bin", "width=0.05")
+    width = arguments.number("width", width, "it is the width of a bin, in seconds", "width=0.05", low=times.SHORTEST)
     count = times.whole_steps(end - start, width)
     if count is None:
         allowed = f"a whole part of the window, {end - start:g} s"

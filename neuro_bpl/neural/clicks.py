@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from neuro_bpl.neural import times
+from neuro_bpl.neural import arguments, times
 from neuro_bpl.neural.session import validate
 from neuro_bpl.parameters import refusal
 from neuro_bpl.tasks.clicks import SIDES, trials_from, with_noise
@@ -53,6 +53,7 @@ def trials_of(session: xr.DataTree, dt: float, click_noise: float = 0.0, seed: i
     ([[1, 1], [0, 1], [0, 0]], [3], [[1]])
     """
     _check_session(session, dt, click_noise)
+    arguments.whole("seed", seed, "noise is drawn with it", "seed=0")
     table = session["trials"].to_dataset()
     on, off = (table[name].values.astype(float) for name in ("stimulus_on", "stimulus_off"))
     duration, known = off - on, np.isfinite(off - on)
@@ -87,10 +88,8 @@ def _clicks(
 
 def _check_session(session: xr.DataTree, dt: float, click_noise: float) -> None:
     validate(session)
-    if not _is_number(dt) or dt <= 0:
-        raise refusal("dt", dt, "a finite number above 0 (s)", "clicks are counted in steps", "dt=0.02")
-    if not _is_number(click_noise) or click_noise < 0:
-        raise refusal("click_noise", click_noise, "a finite number, 0 or more", "it is an SD", "click_noise=0.0")
+    arguments.number("dt", dt, "clicks are counted in steps of so many seconds", "dt=0.02", low=times.SHORTEST, high=60)
+    arguments.number("click_noise", click_noise, "it is an SD", "click_noise=0.0", low=0)
     missing = [name for name in ("stimulus_on", "stimulus_off") if name not in session["trials"]]
     if missing:
         fix = 'from_arrays(spike_times, {"stimulus_on": (times, "s", "…"), "stimulus_off": …})'
@@ -98,7 +97,3 @@ def _check_session(session: xr.DataTree, dt: float, click_noise: float) -> None:
     if "events" not in session or not {"time", "trial", "kind"} <= set(session["events"].data_vars):
         fix = 'from_arrays(..., events={"time": …, "trial": …, "kind": (["left", "right"], "1", "side")})'
         raise refusal("events", "no clicks", "events with time, trial and kind", "a network hears them", fix)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))

@@ -14,6 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, cross_va
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural.responses import DIMS, checked, varies
 from neuro_bpl.parameters import refusal
 
@@ -86,13 +87,16 @@ def decode(
     >>> decode(labelled, "side")["score"].item() > 0.9
     True
     """
+    arguments.text("label", label, "it is a coordinate of trial", 'label="side"')
     responses = checked("responses", responses, label)
     if responses.dims != DIMS:
         raise refusal(
             "responses", responses.dims, f"dims {DIMS}", "one population is decoded", "responses.isel(seed=0)"
         )
-    if kind not in KINDS:
-        raise refusal("kind", kind, " or ".join(KINDS), "it decides the decoder", 'kind="class"')
+    arguments.one_of("kind", kind, KINDS, "it decides the decoder")
+    arguments.whole("n_splits", n_splits, "they are folds", "n_splits=5", low=2)
+    arguments.whole("n_permutations", n_permutations, "they are counted", "n_permutations=0", high=arguments.DRAWS)
+    arguments.whole("seed", seed, "folds and shuffles are drawn with it", "seed=0", high=2**32 - 1)
     if across is not None and n_permutations:
         why = "trials of a condition that is held out whole cannot change places with others"
         raise refusal("n_permutations", n_permutations, "0 with across", why, "n_permutations=0, or across=None")
@@ -114,6 +118,8 @@ def decode(
 def _targets(responses: xr.DataArray, label: str, kind: str) -> Float[np.ndarray, " trial"]:
     values = responses[label].values
     if kind == "number":
+        if values.dtype.kind not in "biuf":
+            raise refusal(f"label {label}", values.dtype, "numbers", "they are predicted", 'kind="class"')
         return np.asarray(values, float)
     codes = pd.factorize(values.astype(object) if values.dtype.kind in "US" else values, sort=True)[0]
     return np.where(codes < 0, np.nan, codes)

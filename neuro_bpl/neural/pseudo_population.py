@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from neuro_bpl.neural import times
+from neuro_bpl.neural import arguments, times
 from neuro_bpl.neural.columns import labels_in_common
 from neuro_bpl.parameters import refusal
 
@@ -84,7 +84,11 @@ def pseudo_trials(responses: xr.DataArray, label: str, seed: int = 0, most: int 
     >>> pseudo_trials(responses, "side").shape
     (1, 1, 2)
     """
-    if label not in responses.coords or responses[label].dims != ("trial",):
+    arguments.data_array("responses", responses, DIMS, "trials are put together", "pooled([one, other])")
+    arguments.whole("seed", seed, "trials are drawn with it", "seed=0")
+    if most is not None:
+        arguments.whole("most", most, "trials are counted", "most=20", low=1)
+    if not isinstance(label, str) or label not in responses.coords or responses[label].dims != ("trial",):
         fix = 'responses.assign_coords(went_right=("trial", …))'
         raise refusal("label", label, "a coordinate of trial", "trials of one label are put together", fix)
     responses = responses.transpose(*DIMS)
@@ -122,8 +126,13 @@ def _names(responses: Sequence[xr.DataArray]) -> list[str]:
 
 
 def _check(responses: Sequence[xr.DataArray]) -> None:
-    if not responses:
-        raise refusal("responses", "none", "one session or more", "units are put together", "pooled([one, other])")
+    fix = "pooled([one, other])"
+    if not isinstance(responses, (list, tuple)) or not len(responses):
+        raise refusal("responses", type(responses).__name__, "a list of sessions", "units are put together", fix)
+    for one in responses:
+        arguments.data_array("responses", one, ("time", "trial", "unit"), "units are put together", fix)
+        if "time" not in one.coords:
+            raise refusal("responses", "no time", "a coordinate time", "sessions are put together by their times", fix)
     wrong = next((one.dims for one in responses if set(one.dims) != set(DIMS)), None)
     if wrong is not None:
         raise refusal("responses", wrong, f"dims {DIMS}", "sessions are put together", "rate(bin(aligned, 0.05))")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from neuro_bpl.neural import times
+from neuro_bpl.neural import arguments, times
 from neuro_bpl.neural.responses import DIMS, checked, class_means, condition_means, conditions_of
 from neuro_bpl.parameters import refusal
 
@@ -41,7 +41,7 @@ def psth(responses: xr.DataArray, condition: str = "condition") -> xr.Dataset:
     >>> found["mean"].dims, found["mean"].values.ravel(), found["n_trials"].values.ravel()
     (('side', 'time', 'unit'), array([2., 4.]), array([2, 1]))
     """
-    if condition in RESULTS:
+    if isinstance(condition, str) and condition in RESULTS:
         fix = f'responses.rename({condition}="own_{condition}")'
         raise refusal("condition", condition, f"not {', '.join(RESULTS)}", "results are called so", fix)
     mean = condition_means(responses, condition)
@@ -94,9 +94,18 @@ def tuning_curve(
     >>> tuning_curve(rates, "angle", [0, 45, 90], (0.1, 0.2))["mean"].values.ravel()
     array([2., 5.])
     """
+    arguments.text("variable", variable, "it is a coordinate of trial", 'variable="angle"')
     responses = checked("responses", responses, variable)
-    numbers, limits = np.asarray(responses[variable].values, float), np.asarray(edges, float)
-    if limits.ndim != 1 or len(limits) < 2 or not (np.diff(limits) > 0).all():
+    if responses.dims != DIMS:
+        raise refusal("responses", responses.dims, f"dims {DIMS}", "errors are over trials", "responses.isel(seed=0)")
+    if responses[variable].dtype.kind not in arguments.NUMERIC:
+        why, fix = "its values fall between edges", f'psth(responses, "{variable}")'
+        raise refusal(variable, responses[variable].dtype, "numbers", why, fix)
+    limits = arguments.array("edges", edges, 1, "they limit the bins", "edges=[0, 45, 90]")
+    numbers = np.asarray(responses[variable].values, float)
+    why = "responses are averaged between these times"
+    window = arguments.window("window", window, why, "window=(0.0, 0.5)")
+    if len(limits) < 2 or not (np.diff(limits) > 0).all():
         raise refusal("edges", edges, "two or more rising numbers", "they limit the bins", "edges=[0, 45, 90]")
     at = responses["time"].values
     inside = responses.isel(time=times.between(at, *window))

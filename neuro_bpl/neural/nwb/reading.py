@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural.nwb import about, layout, series, tables
 from neuro_bpl.neural.nwb.file import extract, library
 from neuro_bpl.neural.nwb.units import Units, units_of
@@ -85,7 +86,9 @@ def read_nwb(path: Path | str, *, events: Sequence[str] = ()) -> xr.DataTree:
     >>> again["spikes"]["time"].values.tolist(), again["trials"]["go_time"].values.tolist()
     ([0.9, 1.1], [1.0])
     """
-    path = Path(path)
+    path = arguments.path("path", path)
+    if not isinstance(events, (list, tuple)) or not all(isinstance(name, str) for name in events):
+        raise refusal("events", events, "a list of names", "columns of trials are named", 'events=["go_cue"]')
     found = extract(path, partial(_contents, events=tuple(events)))
     _check_events(events, found.trials)
     attrs = {"source": path.name, **found.attrs, "not_read": json.dumps(found.not_read)}
@@ -119,7 +122,7 @@ def read_run_nwb(path: Path | str) -> xr.Dataset:
     ImportError
         If pynwb is not installed.
     """
-    kept, arrays, columns = extract(Path(path), _run_contents)
+    kept, arrays, columns = extract(arguments.path("path", path), _run_contents)
     if kept.get("of") != layout.RUN:
         why = "only there are dims of trials and steps known"
         raise refusal("NWB file", str(path), "a file that write_nwb made of a run", why, f'read_nwb("{path}")')

@@ -7,15 +7,16 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural.responses import varies
-from neuro_bpl.neural.similarity.averaging import Recorded, model_averages, recorded_averages
+from neuro_bpl.neural.similarity.averaging import NORMALISATIONS, Recorded, model_averages, recorded_averages
 from neuro_bpl.neural.similarity.contest import Contest, Resampling
 from neuro_bpl.neural.similarity.entrants import entrants
 from neuro_bpl.neural.similarity.measures import DEFAULTS, Measure, measure
 from neuro_bpl.neural.similarity.scorecard import decided, labelled
 from neuro_bpl.neural.similarity.stages import Stage, stages_of
 from neuro_bpl.neural.times import spacing
-from neuro_bpl.parameters import refusal
+from neuro_bpl.parameters import expect, refusal
 
 UNCERTAINTY = (
     "low and high: 95 % interval over networks (Student's t), for these units and trials. Differences of rules, "
@@ -97,6 +98,26 @@ def compare(
     ValueError
         If conditions or times do not agree, or there is too little to compare.
     """
+    counts = {"n_splits": n_splits, "n_permutations": n_permutations, "n_bootstrap": n_bootstrap}
+    for what, count in counts.items():
+        low = 2 if what == "n_bootstrap" else 1
+        arguments.whole(what, count, "they are drawn one by one", f"{what}=100", low=low, high=arguments.DRAWS)
+    condition = arguments.text("condition", condition, "trials are averaged by it", 'condition="condition"')
+    if not isinstance(metrics, (list, tuple)):
+        raise refusal("metrics", metrics, "a list of measures", "each gives a score", 'metrics=["cka"]')
+    if matched is not None:
+        matched = arguments.window("matched", matched, "performance lies within", "matched=(0.7, 0.9)")
+    if performance is not None:
+        fix = "performance={rule: (seed,) numbers}"
+        expect("performance", performance, Mapping, "a mapping of rules", "each network has its own", fix)
+    of_animal = recorded_performance.values() if isinstance(recorded_performance, Mapping) else [recorded_performance]
+    for known in of_animal:
+        if known is not None:
+            why = "it is the performance of the animal"
+            arguments.number("recorded_performance", known, why, "recorded_performance=0.8")
+    arguments.number("level", level, "p-values below it tell rules apart", "level=0.05", above=0, high=1)
+    arguments.whole("seed", seed, "all is drawn with it", "seed=0")
+    arguments.one_of("normalise", normalise, NORMALISATIONS, "units count by their signal to noise")
     resampling = Resampling(n_splits, n_permutations, n_bootstrap, level, seed)
     chosen = [one if isinstance(one, Measure) else measure(one) for one in metrics]
     responses = entrants(models, condition, snapshots)

@@ -7,6 +7,7 @@ each population, and operators are compared up to an orthogonal change of basis.
 import numpy as np
 from jaxtyping import Float
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural.responses import centred, rows
 from neuro_bpl.parameters import refusal
 
@@ -57,6 +58,10 @@ def linear_operator(x: Trajectories, *, n_delays: int = 4, rank: int = 6) -> Ope
     >>> linear_operator(np.concatenate([trajectory, -trajectory]), n_delays=1, rank=1).round(3)
     array([[0.8]])
     """
+    why, fix = "an operator leads from each step of a trajectory to the next", "condition_means(responses).values"
+    x = arguments.array("x", x, 3, why, fix)
+    arguments.whole("rank", rank, "singular vectors are counted", "rank=6", low=1, high=1000)
+    arguments.whole("n_delays", n_delays, "a trajectory needs two embedded steps", "n_delays=1", low=1)
     embedded = delay_embedded(centred(rows(x)).reshape(np.shape(x)), n_delays)
     u, s, _ = np.linalg.svd(embedded.reshape(-1, embedded.shape[-1]), full_matrices=False)
     kept = min(rank, int((s > s[0] * 1e-6).sum()) if s[0] > 0 else 0)
@@ -130,6 +135,10 @@ def operator_distance(a: Operator, b: Operator) -> float:
     >>> operator_distance(np.diag([0.9, 0.5]), np.diag([0.5, 0.9])) < 1e-6
     True
     """
+    why, fix = "operators are square and of one size", "linear_operator(trajectories)"
+    a, b = (arguments.array(name, operator, 2, why, fix) for name, operator in (("a", a), ("b", b)))
+    if a.shape[0] != a.shape[1] or a.shape != b.shape:
+        raise refusal("a and b", (a.shape, b.shape), "square, and of one size", why, fix)
     basis = change_of_basis(a, b)
     return float(np.linalg.norm(a - basis @ b @ basis.T))
 

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural.responses import ROUNDING, Population, centred, rows
 from neuro_bpl.parameters import refusal
 
@@ -34,6 +35,7 @@ def cka(x: Population, y: Population, *, debiased: bool = True) -> float:
     >>> round(cka(x, 3 * x @ rotation), 6)
     1.0
     """
+    arguments.flag("debiased", debiased, "the diagonals are left out, or not")
     first, second = paired_rows(x, y, at_least=4)
     hsic = unbiased_hsic if debiased else biased_hsic
     k, kk = gram(first), gram(second)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural.responses import rows, varies
 from neuro_bpl.neural.similarity.averaging import Target
 from neuro_bpl.neural.similarity.canonical_correlation import held_out_correlation
@@ -227,8 +228,8 @@ def measure(name: str, **options: Any) -> Measure:
     >>> measure("cca", n_components=3).name
     'cca'
     """
-    if name not in MEASURES:
-        fix = f'"{nearest(name, list(MEASURES))}"'
+    if not isinstance(name, str) or name not in MEASURES:
+        fix = f'"{nearest(str(name), list(MEASURES))}"'
         raise refusal("metric", name, ", ".join(MEASURES), "these measures are known", fix)
     for option, value in options.items():
         _check_option(name, option, value)
@@ -241,9 +242,7 @@ def _check_option(name: str, option: str, value: Any) -> None:
         fix = f"{nearest(option, known)}=…" if known else f'measure("{name}")'
         raise refusal(f"option of {name}", option, ", ".join(known) or "none", "it has these settings", fix)
     if option == "method":
-        if value not in CORRELATIONS:
-            fix = f'method="{nearest(str(value), list(CORRELATIONS))}"'
-            raise refusal(option, value, ", ".join(CORRELATIONS), "distances are correlated", fix)
+        arguments.one_of("method", value, list(CORRELATIONS), "distances are correlated")
         return
     least = 2 if option == "n_folds" else 1
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:

@@ -86,6 +86,7 @@ def is_empty(value):
 
 def numbers_of(value):
     """The numbers of a flat list or array; None where it is none."""
+    value = value.values if isinstance(value, xr.DataArray) else value
     values = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(values, (list, tuple)) or not all(map(is_real, values)):
         return None
@@ -133,7 +134,7 @@ CALLS = {
         neural.from_arrays,
         {"spike_times": [[0.1], [0.2]], "trials": {"go": ([0.1, 0.2], "s", "go")}},
         {
-            "spike_times": lambda v: v is None or (np.size(v) == 0 and isinstance(v, (list, tuple, np.ndarray))),
+            "spike_times": lambda v: v is None or is_list(v, 0) or (is_list(v, 2) and isinstance(v[0], list)),
             "trials": lambda v: is_nothing(v) and v is not None,
             "clock": is_one_of(("session",)),
             "units": is_nothing,
@@ -202,12 +203,7 @@ CALLS = {
         {
             "responses": never,
             "variable": is_one_of(("side",)),
-            "edges": lambda v: (
-                np.ndim(v) == 1
-                and len(v) > 1
-                and all(map(is_real, np.asarray(v).tolist()))
-                and bool((np.diff(v) > 0).all())
-            ),
+            "edges": is_rising,
             "window": is_window,
         },
     ),

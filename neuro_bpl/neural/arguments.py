@@ -35,11 +35,15 @@ def number(
     0.5
     """
     is_one = isinstance(given, numbers.Real) and not isinstance(given, (bool, np.bool))
-    if not is_one or not abs(given) < 1e300 or not (low <= given <= high and given > above):
+    try:
+        value = float(given) if is_one else math.nan
+    except OverflowError:  # a whole number beyond all floats
+        value = math.inf
+    if not math.isfinite(value) or not low <= value <= high or not value > above:
         parts = [f"at least {low:g}"] * (low > -math.inf) + [f"above {above:g}"] * (above > -math.inf)
         parts += [f"at most {high:g}"] * (high < math.inf)
         raise refusal(name, given, ", ".join(["a finite number", *parts]), why, fix)
-    return float(given)
+    return value
 
 
 def whole(name: str, given: Any, why: str, fix: str, *, low: int = 0, high: float = math.inf) -> int:

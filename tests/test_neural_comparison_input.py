@@ -93,7 +93,7 @@ def test_networks_are_matched_by_performance(planted):
     assert np.isfinite(result["score"].sel(rule="A")).values.ravel().tolist() == [False, True, False, True]
     text = table(result)
     assert "2 (0.81)" in text
-    assert "diverged or perform outside [0.75, 0.85] are left out: A: 2, B: 0." in text
+    assert "diverged, are constant or perform outside [0.75, 0.85] are left out: A: 2, B: 0." in text
     assert "Performance recorded: 0.80." in text
 
 
@@ -105,7 +105,7 @@ def test_a_network_without_activity_is_left_out(planted):
     assert result["used"].sel(rule="A").values.tolist() == [True, False, True, True]
     both = compare({"A": broken, "B": models["B"]}, recorded, metrics=("cka",), **FEW)
     assert both["n_left_out"].values.tolist() == [1, 0]
-    assert "Networks that diverged are left out: A: 1, B: 0." in table(both)
+    assert "Networks that diverged or are constant are left out: A: 1, B: 0." in table(both)
 
 
 # ------------------------------------------------------------------------------------------------------ forms of input

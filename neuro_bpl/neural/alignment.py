@@ -6,18 +6,20 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+from neuro_bpl.neural import arguments, times
+from neuro_bpl.neural.columns import NUMBERS
 from neuro_bpl.neural.session import event_names, validate
 from neuro_bpl.parameters import nearest, refusal
 
 OWN = ("trial", "unit", "spike", "time", "covered", "event_time", "spike_time", "spike_unit", "spike_trial")
-ROUNDING = 1e-9  # seconds that sums of times may be off
 Spikes = tuple[Float[np.ndarray, " spike"], Int[np.ndarray, " spike"], Int[np.ndarray, " spike"]]
 
 
 def align(session: xr.DataTree, event: str, window: tuple[float, float]) -> xr.Dataset:
     """t − t_event(trial) of all spikes with from ≤ t − t_event < until.
 
-    Windows of neighbouring trials may overlap on a session clock; a spike then belongs to each of them.
+    Windows of neighbouring trials may overlap on a session clock; a spike then belongs to each of them. Times that are
+    a microsecond apart or less are taken as equal.
 
     Parameters
     ----------
@@ -49,12 +51,14 @@ def align(session: xr.DataTree, event: str, window: tuple[float, float]) -> xr.D
     >>> align(session, "go", (-0.5, 0.5))["spike_time"].values.round(3)
     array([-0.1,  0.1,  0.2])
     """
-    _check(session, event, window)
+    _check(session, event)
+    why = "seconds from the event: where it begins, and where it ends"
+    window = arguments.window("window", window, why, "window=(-0.5, 1.0)")
     trials, units = session["trials"].to_dataset(), session["units"].to_dataset()
     at = trials[event].values.astype(float)
     pick = _of_session_clock if session.attrs["clock"] == "session" else _of_trial_clock
     time, unit, trial = pick(session["spikes"].to_dataset(), at, window, units.sizes["unit"])
-    inside = (time >= window[0]) & (time < window[1])
+    inside = times.in_window(time, *window)
     covered = _covered(trials, event, window)
     variables = {
         "spike_time": ("spike", time[inside], {"units": "s", "long_name": f"time of the spike from {event}"}),
@@ -67,38 +71,39 @@ def align(session: xr.DataTree, event: str, window: tuple[float, float]) -> xr.D
     return xr.Dataset(variables, _coordinates(trials, units), {**session.attrs, **about})
 
 
-def _check(session: xr.DataTree, event: str, window: tuple[float, float]) -> None:
+def _check(session: xr.DataTree, event: str) -> None:
     validate(session)
     if "spikes" not in session:
         has = ", ".join(session.children)
         raise refusal(
             "session", f"no spikes, but {has}", "spike times", "they are what is aligned", 'session["activity"]'
         )
-    names = event_names(session)
-    if event not in names:
-        fix = f'"{nearest(event, names)}"' if names else 'a column such as {"go": (times, "s", "go cue")}'
-        raise refusal("event", event, ", ".join(names) or "none: no column has the unit s", "trials have these", fix)
-    bounds = np.asarray(window, float)
-    if bounds.shape != (2,) or not np.isfinite(bounds).all() or not bounds[0] < bounds[1]:
-        why = "seconds from the event: where it begins, and where it ends"
-        raise refusal("window", window, "(from, until), from < until, both finite", why, "window=(-0.5, 1.0)")
+    names, table = event_names(session), session["trials"].to_dataset()
+    if not isinstance(event, str) or event not in names:
+        fix = f'"{nearest(str(event), names)}"' if names else 'a column such as {"go": (times, "s", "go cue")}'
+        why = "trials have these"
+        if isinstance(event, str) and event in table.data_vars:
+            why = f"{event} has the unit {table[event].attrs['units']!r}, and moments are in s"
+            if table[event].attrs["units"] == "not stated" and table[event].dtype.kind in NUMBERS:
+                fix = f'read_nwb(path, events=["{event}"]), or session["trials"]["{event}"].attrs["units"] = "s"'
+        raise refusal("event", event, ", ".join(names) or "none: no column has the unit s", why, fix)
 
 
 def _of_session_clock(spikes: xr.Dataset, at: Float[np.ndarray, " trial"], window: tuple, n_units: int) -> Spikes:
     """Spikes of all trials' windows, found by bisection in each unit's sorted times."""
     order = np.lexsort((spikes["time"].values, spikes["unit"].values))
-    times, units = spikes["time"].values[order], spikes["unit"].values[order]
+    time, units = spikes["time"].values[order], spikes["unit"].values[order]
     present = np.flatnonzero(np.isfinite(at))
-    begins, ends = at[present] + window[0] - ROUNDING, at[present] + window[1] + ROUNDING
     first = np.searchsorted(units, np.arange(n_units + 1))
-    trains = [times[start:stop] for start, stop in itertools.pairwise(first)]
-    start = _join([np.searchsorted(train, begins) + before for train, before in zip(trains, first, strict=False)])
-    stop = _join([np.searchsorted(train, ends) + before for train, before in zip(trains, first, strict=False)])
+    trains = [time[start:stop] for start, stop in itertools.pairwise(first)]
+    found = [times.slices(train, at[present] + window[0], at[present] + window[1]) for train in trains]
+    start = _join([begin + before for (begin, _), before in zip(found, first, strict=False)])
+    stop = _join([end + before for (_, end), before in zip(found, first, strict=False)])
     counts = stop - start
     # Slices start:stop one behind the other: each goes on from where the spikes before it have ended.
     chosen = np.repeat(start - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
     trial = np.repeat(np.tile(present, n_units), counts)
-    return times[chosen] - at[trial], units[chosen], trial.astype(np.int32)
+    return time[chosen] - at[trial], units[chosen], trial.astype(np.int32)
 
 
 def _join(places: list[np.ndarray]) -> Int[np.ndarray, " slice"]:
@@ -113,8 +118,8 @@ def _of_trial_clock(spikes: xr.Dataset, at: Float[np.ndarray, " trial"], window:
 def _covered(trials: xr.Dataset, event: str, window: tuple) -> xr.DataArray:
     at = trials[event].astype(float)
     at = at.where(np.isfinite(at))  # what is compared with NaN is false
-    begins = at + window[0] >= trials["recorded_from"] - ROUNDING
-    return begins & (at + window[1] <= trials["recorded_until"] + ROUNDING)
+    begins = times.at_or_after(at + window[0], trials["recorded_from"])
+    return begins & times.at_or_before(at + window[1], trials["recorded_until"])
 
 
 def _coordinates(trials: xr.Dataset, units: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -123,5 +128,8 @@ def _coordinates(trials: xr.Dataset, units: xr.Dataset) -> dict[str, xr.DataArra
     taken = twice + [str(name) for table in (trials, units) for name in table.data_vars if name in OWN]
     if taken:
         why = "columns of trials and of units become coordinates of one array"
-        raise refusal("column", taken[0], f"a name of its own, not {', '.join(OWN)}", why, f"trial_{taken[0]}")
+        group = "trials" if taken[0] in trials.data_vars else "units"
+        new = f'rename({{"{taken[0]}": "{group[:-1]}_{taken[0]}"}})'
+        fix = f'session["{group}"] = xr.DataTree(session["{group}"].to_dataset().{new})'
+        raise refusal("column", taken[0], f"a name of its own, not {', '.join(OWN)}", why, fix)
     return {str(name): table[name].reset_coords(drop=True) for table in (trials, units) for name in table.variables}

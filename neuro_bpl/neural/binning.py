@@ -3,20 +3,23 @@
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.neural import arguments, times
 from neuro_bpl.parameters import refusal
 
-EVEN = 1e-6  # part of a bin by which bins may differ
+LONGEST = 3600.0  # s: a Gaussian that is wider has no use
 
 
 def bin(aligned: xr.Dataset, width: float) -> xr.DataArray:
     """n(trial, time, unit), the number of spikes with from + kΔ ≤ t < from + (k + 1)Δ; time is the middle of the bin.
+
+    A spike on the edge between two bins is counted in the later one; times within a microsecond are taken as equal.
 
     Parameters
     ----------
     aligned : Dataset
         As `align` gives it.
     width : float
-        Δ, seconds; the window is a whole number of them.
+        Δ, seconds, 1e-5 or more; the window is a whole number of them.
 
     Returns
     -------
@@ -42,7 +45,7 @@ def bin(aligned: xr.Dataset, width: float) -> xr.DataArray:
     edges = _edges(aligned, width)
     covered = aligned["covered"].values
     sizes = (aligned.sizes["trial"], len(edges) - 1, aligned.sizes["unit"])
-    place = np.searchsorted(edges, aligned["spike_time"].values, side="right") - 1
+    place = times.bin_of(aligned["spike_time"].values, edges)
     flat = np.ravel_multi_index((aligned["spike_trial"].values, place, aligned["spike_unit"].values), sizes)
     # Weights make it count in floating point at once, where NaN can be; not so where there is nothing to count.
     counts = np.bincount(flat, np.ones(len(flat)), int(np.prod(sizes))).reshape(sizes).astype(float, copy=False)
@@ -73,10 +76,12 @@ def rate(counts: xr.DataArray) -> xr.DataArray:
     array([[2., 2.],
            [0., 2.]])
     """
+    fix = "rate(bin(aligned, 0.05))"
+    arguments.data_array("counts", counts, ("time",), "a rate is a count by the width of its bin", fix)
     width = counts["time"].attrs.get("bin_width") if "time" in counts.coords else None
     if width is None:
         why = "a rate is a count by the width of its bin"
-        raise refusal("counts", "no bin_width", 'counts with time.attrs["bin_width"]', why, "rate(bin(aligned, 0.05))")
+        raise refusal("counts", "no bin_width", 'counts with time.attrs["bin_width"]', why, fix)
     return (counts / width).assign_attrs({**counts.attrs, "units": "Hz", "long_name": "firing rate"})
 
 
@@ -105,31 +110,31 @@ def smooth(rates: xr.DataArray, sd: float) -> xr.DataArray:
     """
     from scipy.ndimage import gaussian_filter1d
 
-    if not (np.isfinite(sd) and sd > 0):
-        raise refusal("sd", sd, "a finite number of seconds above 0", "it is the width of the Gaussian", "sd=0.05")
+    arguments.data_array("rates", rates, ("time",), "they are smoothed along time", "rate(bin(aligned, 0.05))")
+    sd = arguments.number("sd", sd, "it is the width of the Gaussian, in seconds", "sd=0.05", above=0, high=LONGEST)
     smoothed = gaussian_filter1d(rates.values.astype(float), sd / _spacing(rates), rates.get_axis_num("time"))
     return rates.copy(data=smoothed)
 
 
 def _edges(aligned: xr.Dataset, width: float) -> np.ndarray:
-    if not {"window_from", "window_until", "event"} <= set(aligned.attrs):
+    if not isinstance(aligned, xr.Dataset) or not {"window_from", "window_until", "event"} <= set(aligned.attrs):
         why = "bins fill the window that its attributes tell"
         raise refusal("aligned", type(aligned).__name__, "what align gives", why, 'align(session, "go", (-0.5, 1.0))')
     start, end = aligned.attrs["window_from"], aligned.attrs["window_until"]
-    if not (np.isfinite(width) and width > 0):
-        raise refusal("width", width, "a finite number of seconds above 0", "it is the width of a bin", "width=0.05")
-    count = round((end - start) / width)
-    if count < 1 or abs((end - start) / width - count) > EVEN * max(count, 1):
+    width = arguments.number("width", width, "it is the width of a bin, in seconds", "width=0.05", low=times.SHORTEST)
+    count = times.whole_steps(end - start, width)
+    if count is None:
         allowed = f"a whole part of the window, {end - start:g} s"
-        fix = f"width={(end - start) / max(count, 1):g}"
+        fix = f"width={(end - start) / max(round((end - start) / width), 1):g}"
         raise refusal("width", width, allowed, "bins fill the window without a rest", fix)
     return np.linspace(start, end, count + 1)
 
 
 def _spacing(rates: xr.DataArray) -> float:
     """Seconds from one bin to the next."""
-    steps = np.diff(rates["time"].values) if "time" in rates.coords else np.zeros(0)
-    if not len(steps) or steps.min() <= 0 or np.ptp(steps) > EVEN * steps.mean():
-        why = "the Gaussian's width is told in seconds"
-        raise refusal("time", steps.tolist(), "an evenly spaced coordinate in seconds", why, "bin(aligned, 0.05)")
-    return float(steps.mean())
+    at = rates["time"].values if "time" in rates.coords else np.zeros(0)
+    step = times.spacing(at)
+    if step is None:
+        why, allowed = "the Gaussian's width is told in seconds", "evenly spaced, rising seconds, two or more"
+        raise refusal("time", at.tolist(), allowed, why, "bin(aligned, 0.05)")
+    return step

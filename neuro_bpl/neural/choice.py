@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.parameters import nearest, refusal
 
 
@@ -58,23 +59,38 @@ def rectified(auc: xr.DataArray) -> xr.DataArray:
     >>> rectified(xr.DataArray([0.3, 0.5, 0.7])).values
     array([0.7, 0.5, 0.7])
     """
+    fix = "rectified(choice_auc(responses))"
+    arguments.data_array("auc", auc, (), "areas are between 0 and 1", fix)
+    if ((auc < 0) | (auc > 1)).any():
+        raise refusal("auc", (float(auc.min()), float(auc.max())), "0 to 1", "they are areas under a curve", fix)
     return abs(auc - 0.5) + 0.5
 
 
 def _choices(responses: xr.DataArray, choice: str | xr.DataArray) -> xr.DataArray:
     """1. for right and 0. for left, along trials."""
-    if "trial" not in responses.dims:
-        raise refusal("responses", responses.dims, "a dim trial", "choices belong to trials", "bin(aligned, 0.05)")
-    known = [str(name) for name, values in responses.coords.items() if values.dims == ("trial",)]
-    if isinstance(choice, str) and choice not in known:
-        fix = f'choice="{nearest(choice, known)}"' if known else 'responses.assign_coords(went_right=("trial", …))'
-        raise refusal("choice", choice, ", ".join(known) or "none", "trials have these coordinates", fix)
+    arguments.data_array("responses", responses, ("trial",), "choices belong to trials", "bin(aligned, 0.05)")
+    known = [str(name) for name, values in responses.coords.items() if values.dims == ("trial",) and _is_choice(values)]
+    fix = 'responses.assign_coords(went_right=("trial", choices))'
+    fix = f'choice="{nearest(str(choice), known)}"' if known else fix
+    if isinstance(choice, str) and (choice not in responses.coords or responses[choice].dims != ("trial",)):
+        allowed = ", ".join(known) or "none has 1 and 0"
+        raise refusal("choice", choice, allowed, "trials have these coordinates with 1 (right) or 0 (left)", fix)
     chosen = responses[choice] if isinstance(choice, str) else choice
+    if isinstance(choice, str) and not _is_choice(chosen):
+        values = np.unique(chosen.values)[:10] if chosen.dtype.kind in "biufU" else chosen.dtype
+        raise refusal(
+            "choice", f"{choice}: {values}", "1 (right) or 0 (left) for each trial", "a choice has two sides", fix
+        )
+    arguments.data_array("choice", chosen, ("trial",), "a choice has two sides", fix)
     if chosen.sizes.get("trial") != responses.sizes["trial"] or not np.isin(chosen.values, (0, 1)).all():
         got, allowed = (dict(chosen.sizes), np.unique(chosen.values)[:10]), "1 (right) or 0 (left) for each trial"
         why, fix = "a choice has two sides", "responses.isel(trial=…) with the trials that have one"
         raise refusal("choice", got, allowed, why, fix)
     return chosen.astype(float).reset_coords(drop=True).drop_vars("trial", errors="ignore")
+
+
+def _is_choice(values: xr.DataArray) -> bool:
+    return values.dtype.kind in "biuf" and bool(np.isin(values.values, (0, 1)).all())
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

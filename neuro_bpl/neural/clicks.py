@@ -6,12 +6,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
+from neuro_bpl.neural import arguments, times
 from neuro_bpl.neural.session import validate
 from neuro_bpl.parameters import refusal
 from neuro_bpl.tasks.clicks import SIDES, trials_from, with_noise
 from neuro_bpl.trials import Trials
-
-SLACK = 1e-9  # s: a click may lie that far outside its stimulus by rounding
 
 
 def trials_of(session: xr.DataTree, dt: float, click_noise: float = 0.0, seed: int = 0) -> Trials:
@@ -54,15 +53,16 @@ def trials_of(session: xr.DataTree, dt: float, click_noise: float = 0.0, seed: i
     ([[1, 1], [0, 1], [0, 0]], [3], [[1]])
     """
     _check_session(session, dt, click_noise)
+    arguments.whole("seed", seed, "noise is drawn with it", "seed=0")
     table = session["trials"].to_dataset()
     on, off = (table[name].values.astype(float) for name in ("stimulus_on", "stimulus_off"))
     duration, known = off - on, np.isfinite(off - on)
-    lengths = np.where(known, np.maximum(np.ceil(np.round(duration / dt, 6)), 1), 1).astype(np.int32)
+    lengths = np.maximum(times.steps_begun(np.where(known, duration, 0.0), dt), 1).astype(np.int32)
     time, trial, side = _clicks(session, on, duration)
     clicks = np.zeros((len(on), int(lengths.max(initial=1)), len(SIDES)), np.int32)
-    step = np.minimum(((time + SLACK) / dt).astype(int), lengths[trial] - 1)
+    step = np.minimum(times.step_of(time, dt), lengths[trial] - 1)
     np.add.at(clicks, (trial, step, side), 1)
-    counts = jnp.asarray(known & (duration >= dt), jnp.zeros(0).dtype)[:, None]
+    counts = jnp.asarray(known & times.at_or_after(duration, dt), jnp.zeros(0).dtype)[:, None]
     trials = trials_from(jnp.asarray(clicks), jnp.asarray(lengths), counts)
     noise = click_noise * jax.random.normal(jax.random.key(seed), trials.inputs.shape, trials.inputs.dtype)
     return Trials(with_noise(trials.inputs, noise), trials.targets, trials.mask, trials.lengths)
@@ -78,7 +78,7 @@ def _clicks(
     time = events["time"].values[is_click] - on[trial]
     side = (events["kind"].values[is_click] == SIDES[1]).astype(int)
     known = np.isfinite(duration[trial])
-    inside = (time >= -SLACK) & (time <= duration[trial] + SLACK)
+    inside = times.between(time, 0.0, duration[trial])
     if (known & ~inside).any():
         at = int((known & ~inside).argmax())
         got, allowed = float(time[at]), f"0 to {duration[trial[at]]:g} s, the stimulus of trial {trial[at]}"
@@ -88,10 +88,8 @@ def _clicks(
 
 def _check_session(session: xr.DataTree, dt: float, click_noise: float) -> None:
     validate(session)
-    if not _is_number(dt) or dt <= 0:
-        raise refusal("dt", dt, "a finite number above 0 (s)", "clicks are counted in steps", "dt=0.02")
-    if not _is_number(click_noise) or click_noise < 0:
-        raise refusal("click_noise", click_noise, "a finite number, 0 or more", "it is an SD", "click_noise=0.0")
+    arguments.number("dt", dt, "clicks are counted in steps of so many seconds", "dt=0.02", low=times.SHORTEST, high=60)
+    arguments.number("click_noise", click_noise, "it is an SD", "click_noise=0.0", low=0)
     missing = [name for name in ("stimulus_on", "stimulus_off") if name not in session["trials"]]
     if missing:
         fix = 'from_arrays(spike_times, {"stimulus_on": (times, "s", "…"), "stimulus_off": …})'
@@ -99,7 +97,3 @@ def _check_session(session: xr.DataTree, dt: float, click_noise: float) -> None:
     if "events" not in session or not {"time", "trial", "kind"} <= set(session["events"].data_vars):
         fix = 'from_arrays(..., events={"time": …, "trial": …, "kind": (["left", "right"], "1", "side")})'
         raise refusal("events", "no clicks", "events with time, trial and kind", "a network hears them", fix)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))

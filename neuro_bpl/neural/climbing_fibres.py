@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural.reading import existing_file
-from neuro_bpl.parameters import refusal
+from neuro_bpl.parameters import nearest, refusal
 
 OUTCOMES = ("error", "correct")
 CITATION = "Deverett et al. 2018, eLife 7:e36781"
@@ -58,6 +59,13 @@ def share_above(activity: xr.DataArray, one: str = "error", other: str = "correc
     >>> share_above(activity)
     0.5
     """
+    fix = 'read_deverett(path)["activity"]'
+    arguments.data_array("activity", activity, ("outcome",), "outcomes are compared", fix)
+    labels = [str(label) for label in activity["outcome"].values] if "outcome" in activity.coords else []
+    for name, label in (("one", one), ("other", other)):
+        if not isinstance(label, str) or label not in labels:
+            fix = f'{name}="{nearest(str(label), labels)}"' if labels else "activity.assign_coords(outcome=labels)"
+            raise refusal(name, label, ", ".join(labels) or "none", "activity has these outcomes", fix)
     return float((activity.sel(outcome=one) > activity.sel(outcome=other)).mean())
 
 

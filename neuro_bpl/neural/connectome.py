@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.parameters import refusal
 
 NANOMETRE = 1e-9  # positions are in nm: the authors' code divides them by (4, 4, 40) to come to voxels
@@ -48,7 +49,7 @@ def read_connectome(path: Path | str) -> xr.Dataset:
     ValueError
         If it is damaged, lacks an array, or an edge leads nowhere.
     """
-    path = Path(path)
+    path = arguments.path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there.\n  Type: the path of nguyen2023_mf_grc_connectome.npz.")
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,21 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, cross_va
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neuro_bpl.neural.responses import DIMS, checked
+from neuro_bpl.neural import arguments
+from neuro_bpl.neural.responses import DIMS, checked, varies
 from neuro_bpl.parameters import refusal
 
 KINDS = ("class", "number")
 PENALTIES = tuple(np.logspace(-2, 4, 7))
+
+
+class Decoded(NamedTuple):
+    """Score and chance level at one time, number of trials, and scores of shuffled labels."""
+
+    score: float
+    chance: float
+    n_trials: int
+    null: list[float]
 
 
 def decode(
@@ -59,8 +69,9 @@ def decode(
     -------
     Dataset
         By `time`: `score`, `chance` (1/number of classes, or 0) and `n_trials`; with permutations `null_mean`,
-        `null_95`, `p`. Trials without a label, or with a unit missing at that time, are left out; times that have too
-        few trials to be split are NaN.
+        `null_95`, `p`. Trials without a label, or with a unit missing at that time, are left out, and everything is of
+        those that remain: a time at which a class has none left has a chance of its own. Times that have too few trials
+        to be split are NaN.
 
     Raises
     ------
@@ -76,36 +87,39 @@ def decode(
     >>> decode(labelled, "side")["score"].item() > 0.9
     True
     """
+    arguments.text("label", label, "it is a coordinate of trial", 'label="side"')
     responses = checked("responses", responses, label)
     if responses.dims != DIMS:
         raise refusal(
             "responses", responses.dims, f"dims {DIMS}", "one population is decoded", "responses.isel(seed=0)"
         )
-    if kind not in KINDS:
-        raise refusal("kind", kind, " or ".join(KINDS), "it decides the decoder", 'kind="class"')
+    arguments.one_of("kind", kind, KINDS, "it decides the decoder")
+    arguments.whole("n_splits", n_splits, "they are folds", "n_splits=5", low=2)
+    arguments.whole("n_permutations", n_permutations, "they are counted", "n_permutations=0", high=arguments.DRAWS)
+    arguments.whole("seed", seed, "folds and shuffles are drawn with it", "seed=0", high=2**32 - 1)
     if across is not None and n_permutations:
         why = "trials of a condition that is held out whole cannot change places with others"
         raise refusal("n_permutations", n_permutations, "0 with across", why, "n_permutations=0, or across=None")
     targets = _targets(responses, label, kind)
     groups = None if across is None else pd.factorize(checked("responses", responses, across)[across].values)[0]
     known = np.isfinite(targets) & ((groups >= 0) if groups is not None else True)
-    random = np.random.default_rng(seed)
-    shuffles = [random.permutation(int(known.sum())) for _ in range(n_permutations)]
     found = [
         _at_one_time(responses.values[known, at], targets[known], None if groups is None else groups[known], args)
         for at in range(responses.sizes["time"])
-        for args in [(kind, n_splits, seed, shuffles)]
+        for args in [(kind, n_splits, seed, n_permutations)]
     ]
-    if not np.isfinite([one[0] for one in found]).any():
+    if not np.isfinite([one.score for one in found]).any():
         fix = f"n_splits=2, or a {label} with more trials"
         why = "every fold needs trials of all classes, also to be fitted to"
         raise refusal("n_splits", n_splits, "no more than there are trials of a class, or values held out", why, fix)
-    return _labelled(found, responses, 0.0 if kind == "number" else 1 / len(np.unique(targets[known])), n_permutations)
+    return _labelled(found, responses, n_permutations)
 
 
 def _targets(responses: xr.DataArray, label: str, kind: str) -> Float[np.ndarray, " trial"]:
     values = responses[label].values
     if kind == "number":
+        if values.dtype.kind not in "biuf":
+            raise refusal(f"label {label}", values.dtype, "numbers", "they are predicted", 'kind="class"')
         return np.asarray(values, float)
     codes = pd.factorize(values.astype(object) if values.dtype.kind in "US" else values, sort=True)[0]
     return np.where(codes < 0, np.nan, codes)
@@ -115,21 +129,23 @@ def _at_one_time(
     x: Float[np.ndarray, "trial unit"],
     targets: Float[np.ndarray, " trial"],
     groups: Int[np.ndarray, " trial"] | None,
-    settings: tuple[str, int, int, list[Int[np.ndarray, " trial"]]],
-) -> tuple[float, int, list[float]]:
-    """Score, number of trials, and scores of shuffled labels."""
-    kind, n_splits, seed, shuffles = settings
+    settings: tuple[str, int, int, int],
+) -> Decoded:
+    """What is decoded from the trials that have all units: all of it from the same trials, and their classes."""
+    kind, n_splits, seed, n_permutations = settings
     whole = np.isfinite(x).all(1)
-    x, groups = x[whole], None if groups is None else groups[whole]
-    splits = _splits(x, targets[whole], groups, kind, n_splits, seed)
+    x, targets, groups = x[whole], targets[whole], None if groups is None else groups[whole]
+    splits = _splits(x, targets, groups, kind, n_splits, seed)
     if splits is None:
-        return np.nan, int(whole.sum()), [np.nan] * len(shuffles)
+        return Decoded(np.nan, np.nan, len(x), [np.nan] * n_permutations)
+    random = np.random.default_rng(seed)
     null = []
-    for shuffle in shuffles:
-        shuffled = targets[shuffle][whole]
+    for _ in range(n_permutations):
+        shuffled = random.permutation(targets)
         others = _splits(x, shuffled, groups, kind, n_splits, seed)
         null.append(np.nan if others is None else _score(x, shuffled, others, kind))
-    return _score(x, targets[whole], splits, kind), int(whole.sum()), null
+    chance = 0.0 if kind == "number" else 1 / len(np.unique(targets))
+    return Decoded(_score(x, targets, splits, kind), chance, len(x), null)
 
 
 def _splits(x: Any, targets: Any, groups: Any, kind: str, n_splits: int, seed: int) -> list | None:
@@ -158,15 +174,15 @@ def _score(x: Any, targets: Any, splits: list, kind: str) -> float:
         return float(balanced_accuracy_score(targets, cross_val_predict(decoder, x, targets, cv=splits)))
     decoder = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
     guessed = cross_val_predict(decoder, x, targets, cv=splits)
-    varies = np.ptp(guessed) > 0 and np.ptp(targets) > 0
-    return float(np.corrcoef(guessed, targets)[0, 1]) if varies else 0.0
+    known = varies(x) and np.ptp(guessed) > 0 and np.ptp(targets) > 0
+    return float(np.corrcoef(guessed, targets)[0, 1]) if known else 0.0
 
 
-def _labelled(found: list, responses: xr.DataArray, chance: float, n_permutations: int) -> xr.Dataset:
-    scores, n_trials, nulls = (np.array(values) for values in zip(*found, strict=True))
+def _labelled(found: list[Decoded], responses: xr.DataArray, n_permutations: int) -> xr.Dataset:
+    scores, chance, n_trials, nulls = (np.array(values) for values in zip(*found, strict=True))
     columns: dict[str, tuple[Any, str]] = {
         "score": (scores, "score on held-out trials"),
-        "chance": (np.full(len(scores), chance), "score by chance"),
+        "chance": (chance, "score by chance, with the classes of these trials"),
         "n_trials": (n_trials, "number of trials"),
     }
     if n_permutations:

@@ -5,7 +5,8 @@ import xarray as xr
 from jaxtyping import Float
 from sklearn.decomposition import PCA
 
-from neuro_bpl.neural.responses import Population, rows
+from neuro_bpl.neural import arguments
+from neuro_bpl.neural.responses import Population, centred, rows
 from neuro_bpl.parameters import refusal
 
 
@@ -30,7 +31,13 @@ def participation_ratio(x: Population) -> float:
     >>> participation_ratio(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
     2.0
     """
-    covariance = np.atleast_2d(np.cov(rows(x), rowvar=False))
+    flat = rows(x)
+    if len(flat) < 2:
+        raise refusal(
+            "x", flat.shape, "two samples or more", "variance is between samples", "condition_means(responses)"
+        )
+    deviations = centred(flat)
+    covariance = deviations.T @ deviations
     squares = (covariance**2).sum()
     return float(np.trace(covariance) ** 2 / squares) if squares > 0 else float("nan")
 
@@ -48,7 +55,8 @@ def principal_components(responses: xr.DataArray, n_components: int) -> xr.Datas
     Returns
     -------
     Dataset
-        `score (…, component)`, `loading (component, unit)`, `variance_fraction (component)`.
+        `score (…, component)`, `loading (component, unit)`, `variance_fraction (component)`, which is NaN where nothing
+        varies.
 
     Examples
     --------
@@ -57,13 +65,16 @@ def principal_components(responses: xr.DataArray, n_components: int) -> xr.Datas
     >>> np.abs(components["loading"].values).round(3), components["variance_fraction"].values.round(6)
     (array([[0.6, 0.8]]), array([1.]))
     """
-    samples = responses.transpose(..., "unit")
+    fix = "condition_means(responses)"
+    samples = arguments.data_array("responses", responses, ("unit",), "axes other than unit are samples", fix)
+    samples = samples.transpose(..., "unit")
     flat = rows(samples)
-    if not 1 <= n_components <= min(flat.shape):
-        allowed = f"1 to {min(flat.shape)}"
-        raise refusal("n_components", n_components, allowed, "there are no more directions", "n_components=1")
-    fitted = PCA(n_components, svd_solver="full").fit(flat)
-    scores = fitted.transform(flat).reshape(*samples.shape[:-1], n_components)
+    most = min(flat.shape)
+    arguments.whole("n_components", n_components, "there are no more directions", "n_components=1", low=1, high=most)
+    deviations = centred(flat)
+    with np.errstate(invalid="ignore"):
+        fitted = PCA(n_components, svd_solver="full").fit(deviations)
+    scores = fitted.transform(deviations).reshape(*samples.shape[:-1], n_components)
     lead = {dim: samples[dim] for dim in samples.dims[:-1] if dim in samples.coords}
     unit = {"unit": samples["unit"]} if "unit" in samples.coords else {}
     units = str(responses.attrs.get("units", "1"))
@@ -83,7 +94,7 @@ def leading(
 ) -> Float[np.ndarray, "condition time component"]:
     """Scores of each condition and time along the first components, at most as many as vary."""
     flat = rows(x)
-    deviations = flat - flat.mean(0)
+    deviations = centred(flat)
     values, vectors = np.linalg.eigh(deviations.T @ deviations)
     varying = int((values > values[-1] * 1e-10).sum()) if values[-1] > 0 else 1
     chosen = vectors[:, ::-1][:, : min(n_components, varying)]

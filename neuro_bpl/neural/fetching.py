@@ -141,7 +141,7 @@ def fetch(name: str, folder: Path | str | None = None) -> list[Path]:
       Why: these are known by address and checksum.
       Type: "hanks2015".
     """
-    if name not in RECORDINGS:
+    if not isinstance(name, str) or name not in RECORDINGS:
         why, fix = "these are known by address and checksum", f'"{nearest(str(name), list(RECORDINGS))}"'
         raise refusal("recording", name, ", ".join(RECORDINGS), why, fix)
     return [_fetch(RECORDINGS[name], path) for path in paths(name, folder)]

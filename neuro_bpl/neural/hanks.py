@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from neuro_bpl.neural import matlab
+from neuro_bpl.neural import arguments, matlab, times
 from neuro_bpl.neural.reading import existing_file
 from neuro_bpl.neural.session import Columns, from_arrays
 from neuro_bpl.parameters import refusal
@@ -68,6 +68,8 @@ def read_hanks(path: Path | str, region: str | None = None) -> xr.DataTree:
     of parietal and prefrontal cortices to evidence accumulation. Nature 520, 220–223.
     """
     path = existing_file(path)
+    if region is not None:
+        arguments.text("region", region, "it says where the units lie", 'region="FOF"')
     subject = path.stem.partition("_")[0]
     region = region if region is not None else _region_of(subject)
     raw = matlab.read_variable(path, VARIABLE).reshape(-1)
@@ -204,7 +206,10 @@ def silent_runs(spikes: Sequence[Sequence[Any]], start: Float[np.ndarray, " tria
     array([0, 2, 2, 0])
     """
     silent = np.array(
-        [not any((np.asarray(t) >= at).any() for t in trains) for trains, at in zip(spikes, start, strict=True)]
+        [
+            not any(times.at_or_after(np.asarray(t, float), at).any() for t in trains)
+            for trains, at in zip(spikes, start, strict=True)
+        ]
     )
     run = np.cumsum(np.diff(silent, prepend=~silent[:1]))
     return np.where(silent, np.bincount(run)[run], 0)

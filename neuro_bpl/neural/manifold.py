@@ -9,6 +9,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from neuro_bpl.neural import cursor
+from neuro_bpl.neural.responses import centred
 from neuro_bpl.parameters import refusal
 
 ITERATIONS = 20_000  # more than factor analysis has been seen to need
@@ -51,7 +52,7 @@ def intrinsic_manifold(activity: xr.DataArray, n_factors: int = 10) -> xr.Datase
     if isinstance(n_factors, bool) or not isinstance(n_factors, int | np.integer) or not 1 <= n_factors < n_units:
         why = "factors are what several units share"
         raise refusal("n_factors", n_factors, f"a whole number from 1 to {n_units - 1}", why, "n_factors=10")
-    mean, spread = samples.mean(0), samples.std(0)
+    mean, spread = samples.mean(0), centred(samples).std(0)
     if not (spread > 0).all():
         got = f"unit {int(np.argmin(spread))} never changes"
         raise refusal("activity", got, "units that vary", "z-scores divide by the spread", "the other units alone")
@@ -122,11 +123,11 @@ def permuted(mapping: xr.Dataset, order: Int[np.ndarray, " latent"]) -> xr.Datas
 def residual_share(activity: xr.DataArray, manifold: xr.Dataset) -> float:
     """Share of the variance of the z-scored activity that lies outside the space of the loadings.
 
-    1 − ‖Uᵀ x‖² / ‖x‖², with U an orthonormal basis of the manifold and x = Σᵤ (u − ⟨u⟩).
+    1 − ‖Uᵀ x‖² / ‖x‖², with U an orthonormal basis of the manifold and x = Σᵤ (u − ⟨u⟩); NaN where nothing varies.
     """
-    scores = (_samples(activity) - _samples(activity).mean(0)) * manifold["sigma_u"].values
+    scores = centred(_samples(activity)) * manifold["sigma_u"].values
     inside = scores @ manifold["U"].transpose("unit", "factor").values
-    return float(1 - (inside**2).sum() / (scores**2).sum())
+    return float(1 - (inside**2).sum() / (scores**2).sum()) if scores.any() else float("nan")
 
 
 def _matrices(

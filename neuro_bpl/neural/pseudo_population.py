@@ -7,6 +7,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+from neuro_bpl.neural import arguments, times
+from neuro_bpl.neural.columns import labels_in_common
 from neuro_bpl.parameters import refusal
 
 DIMS = ("trial", "time", "unit")
@@ -21,7 +23,8 @@ def pooled(responses: Sequence[xr.DataArray]) -> xr.DataArray:
     Raises
     ------
     ValueError
-        If there are none, or their times differ.
+        If there are none, their times differ, two sessions have one name, or a column is of numbers in one and of
+        texts in another.
 
     Examples
     --------
@@ -38,7 +41,7 @@ def pooled(responses: Sequence[xr.DataArray]) -> xr.DataArray:
         values[trial:last_trial, :, unit:last_unit] = one.transpose(*DIMS).values
     columns = [{str(n) for n, c in one.coords.items() if c.dims == ("trial",) and n != "trial"} for one in responses]
     shared = sorted(set.intersection(*columns))
-    coords = {name: ("trial", np.concatenate([one[name].values for one in responses])) for name in shared}
+    coords = {name: ("trial", labels_in_common(name, [one[name].values for one in responses])) for name in shared}
     return xr.DataArray(
         values,
         {"time": responses[0]["time"], "unit": _names(responses), **coords},
@@ -81,7 +84,11 @@ def pseudo_trials(responses: xr.DataArray, label: str, seed: int = 0, most: int 
     >>> pseudo_trials(responses, "side").shape
     (1, 1, 2)
     """
-    if label not in responses.coords or responses[label].dims != ("trial",):
+    arguments.data_array("responses", responses, DIMS, "trials are put together", "pooled([one, other])")
+    arguments.whole("seed", seed, "trials are drawn with it", "seed=0")
+    if most is not None:
+        arguments.whole("most", most, "trials are counted", "most=20", low=1)
+    if not isinstance(label, str) or label not in responses.coords or responses[label].dims != ("trial",):
         fix = 'responses.assign_coords(went_right=("trial", …))'
         raise refusal("label", label, "a coordinate of trial", "trials of one label are put together", fix)
     responses = responses.transpose(*DIMS)
@@ -110,16 +117,26 @@ def _drawn(
 def _names(responses: Sequence[xr.DataArray]) -> list[str]:
     sessions = [str(one.attrs.get("session", at)) for at, one in enumerate(responses)]
     units = [one["unit"].values if "unit" in one.coords else range(one.sizes["unit"]) for one in responses]
-    return [f"{session}/{unit}" for session, own in zip(sessions, units, strict=True) for unit in own]
+    names = [f"{session}/{unit}" for session, own in zip(sessions, units, strict=True) for unit in own]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        fix = 'responses.assign_attrs(session="another name") for one of them'
+        raise refusal("units", twice, "each name once", "units are found by session and unit", fix)
+    return names
 
 
 def _check(responses: Sequence[xr.DataArray]) -> None:
-    if not responses:
-        raise refusal("responses", "none", "one session or more", "units are put together", "pooled([one, other])")
+    fix = "pooled([one, other])"
+    if not isinstance(responses, (list, tuple)) or not len(responses):
+        raise refusal("responses", type(responses).__name__, "a list of sessions", "units are put together", fix)
+    for one in responses:
+        arguments.data_array("responses", one, ("time", "trial", "unit"), "units are put together", fix)
+        if "time" not in one.coords:
+            raise refusal("responses", "no time", "a coordinate time", "sessions are put together by their times", fix)
     wrong = next((one.dims for one in responses if set(one.dims) != set(DIMS)), None)
     if wrong is not None:
         raise refusal("responses", wrong, f"dims {DIMS}", "sessions are put together", "rate(bin(aligned, 0.05))")
-    times = [one["time"].values for one in responses]
-    if not all(len(one) == len(times[0]) and np.allclose(one, times[0]) for one in times):
-        fix = "the same window and width for each"
-        raise refusal("time", [len(one) for one in times], "the same times", "units are put together", fix)
+    each = [one["time"].values for one in responses]
+    if not all(times.same(one, each[0]) for one in each):
+        got, fix = [(len(one), *one[:1], *one[-1:]) for one in each], "the same window and width for each"
+        raise refusal("number, first and last of times", got, "the same times", "units are put together", fix)

@@ -1,10 +1,13 @@
 """How choices follow the evidence: fractions with their intervals, and a logistic curve with lapses."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from neuro_bpl.parameters import refusal
+from neuro_bpl.neural import arguments
+from neuro_bpl.parameters import nearest, refusal
 
 PARAMETERS = ("bias", "sensitivity", "lapse_left", "lapse_right")
 START = (0.02, 0.1)  # lapses from which the fit sets out
@@ -51,7 +54,7 @@ def psychometric(
     >>> float(psychometric(trials, n_bins=4)["sensitivity"].round(1))
     0.8
     """
-    table = trials["trials"].to_dataset() if isinstance(trials, xr.DataTree) else trials
+    table = _table(trials)
     x, right, n_left_out = _columns(table, evidence, choice)
     fitted = dict(zip((*PARAMETERS, "log_likelihood"), fit(x, right), strict=True))
     units = ("logit", "logit per unit of evidence", "1", "1", "nat")
@@ -99,9 +102,10 @@ def intervals(
     >>> bool(low < psychometric(trials)["sensitivity"] < high)
     True
     """
-    if n_bootstrap < 100:
-        raise refusal("n_bootstrap", n_bootstrap, "at least 100", "2.5 % of draws lie below", "n_bootstrap=1000")
-    table = trials["trials"].to_dataset() if isinstance(trials, xr.DataTree) else trials
+    why = "2.5 % of draws lie below"
+    arguments.whole("n_bootstrap", n_bootstrap, why, "n_bootstrap=1000", low=100, high=arguments.DRAWS)
+    arguments.whole("seed", seed, "trials are drawn with it", "seed=0")
+    table = _table(trials)
     x, right, _ = _columns(table, evidence, choice)
     values, counts = _counted(x, right)
     starts = _starts(x, right, fit(x, right))
@@ -181,8 +185,7 @@ def fractions(x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"],
     """Part of the trials of each bin of evidence that go right, with Wilson's 95 % interval."""
     from scipy.stats import binomtest
 
-    if n_bins < 1:
-        raise refusal("n_bins", n_bins, "a whole number, at least 1", "trials are put into so many bins", "n_bins=9")
+    n_bins = arguments.whole("n_bins", n_bins, "trials are put into so many bins", "n_bins=9", low=1, high=100_000)
     # Each bin ends with an evidence that occurs, so that trials of the same evidence share a bin.
     ends = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)[1:-1], method="inverted_cdf"))
     place = np.searchsorted(ends, x)
@@ -210,14 +213,25 @@ def _probability(parameters: np.ndarray, x: Float[np.ndarray, " trial"]) -> Floa
     return right + (1 - left - right) * expit(bias + sensitivity * x)
 
 
+def _table(trials: Any) -> xr.Dataset:
+    """Columns of the trials."""
+    if isinstance(trials, xr.DataTree) and "trials" in trials.children:
+        return trials["trials"].to_dataset()
+    if not isinstance(trials, xr.Dataset):
+        allowed, fix = "a recorded session, or a Dataset of columns", 'session["trials"].to_dataset()'
+        raise refusal("trials", type(trials).__name__, allowed, "evidence and choices are columns", fix)
+    return trials
+
+
 def _columns(table: xr.Dataset, evidence: str, choice: str) -> tuple[np.ndarray, np.ndarray, int]:
     """Evidence and choice of the trials that have both, and how many have not."""
-    for name in (evidence, choice):
-        if name not in table:
-            has = ", ".join(map(str, table.data_vars)) or "none"
-            raise refusal(
-                "column", name, has, "trials have these", f'psychometric(trials, evidence="…", choice="{choice}")'
-            )
+    for role, name in (("evidence", evidence), ("choice", choice)):
+        numbers = [str(key) for key, values in table.variables.items() if values.dtype.kind in "biuf"]
+        sides = [key for key in numbers if np.isin(table[key].values, (0, 1)).all()]
+        fitting = sides if role == "choice" else [key for key in numbers if key not in sides]
+        if not isinstance(name, str) or name not in numbers:
+            fix = f'{role}="{nearest(str(name), fitting)}"' if fitting else f"trials with a column of {role}"
+            raise refusal(role, name, ", ".join(fitting) or "none", "trials have these columns of numbers", fix)
     x, side = table[evidence].values.astype(float), table[choice].values.astype(float)
     there = np.isfinite(x) & np.isfinite(side)
     x, side = x[there], side[there]

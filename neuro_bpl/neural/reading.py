@@ -6,8 +6,8 @@ from typing import Any
 
 import xarray as xr
 
-from neuro_bpl.neural import matlab
-from neuro_bpl.parameters import nearest, refusal
+from neuro_bpl.neural import arguments, matlab
+from neuro_bpl.parameters import refusal
 
 # Module and function that reads a format; a module is imported when a file of its format is.
 READERS = {
@@ -51,9 +51,8 @@ def read(path: Path | str, format: str | None = None, **options: Any) -> xr.Data
     Traceback (most recent call last):
     FileNotFoundError: nowhere/rat.nwb is not there.
     """
-    if format is not None and format not in READERS:
-        fix = f'format="{nearest(str(format), list(READERS))}"'
-        raise refusal("format", format, ", ".join(READERS), "these can be read", fix)
+    if format is not None:
+        arguments.one_of("format", format, list(READERS), "these can be read")
     path = existing_file(path)
     module, function = READERS[format or format_of(path)]
     return getattr(importlib.import_module(module), function)(path, **options)
@@ -69,7 +68,7 @@ def existing_file(path: Path | str) -> Path:
     ValueError
         If it is a folder, or empty.
     """
-    path = Path(path)
+    path = arguments.path("path", path)
     if path.is_dir():
         raise refusal("path", str(path), "a file", "it is a folder", "the path of one of its files")
     if not path.is_file():

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from neuro_bpl.neural.responses import centred, column_space
 from neuro_bpl.parameters import refusal
 
 NEIGHBOURS = 5  # Golub et al. 2018
@@ -138,11 +139,12 @@ def chance_of_change(
 def variance_change(before: Before, after: After, pushing: Float[np.ndarray, "velocity factor"]) -> float:
     """Relative change of the variance along the directions that a mapping reads: (V_after − V_before) / V_before.
 
-    V = trace(R Σ Rᵀ) with R an orthonormal basis of the rows of B, Golub et al. 2018 (6)–(7).
+    V = trace(R Σ Rᵀ) with R an orthonormal basis of the rows of B, Golub et al. 2018 (6)–(7); NaN where the patterns
+    before learning do not vary.
     """
     basis = np.linalg.svd(pushing, full_matrices=False)[2]
-    old, new = (float(np.trace(basis @ np.cov(patterns.T, bias=True) @ basis.T)) for patterns in (before, after))
-    return new / old - 1
+    old, new = (float(((centred(patterns) @ basis.T) ** 2).sum(1).mean()) for patterns in (before, after))
+    return new / old - 1 if old > 0 else float("nan")
 
 
 def _whitening(patterns: Before) -> Float[np.ndarray, "factor factor"]:
@@ -168,7 +170,7 @@ def _check(before: Before, after: After, neighbours: int) -> None:
     if before.shape[1] != after.shape[1]:
         why = "both lie in one manifold"
         raise refusal("after.shape", after.shape, f"(samples, {before.shape[1]})", why, "the same factors")
-    if np.linalg.matrix_rank(before - before.mean(0)) < before.shape[1]:
+    if column_space(before).shape[1] < before.shape[1]:
         got = f"{len(before)} patterns that do not fill {before.shape[1]} dimensions"
         raise refusal(
             "before", got, "more patterns, or fewer factors", "distances are scaled by the covariance", "more"

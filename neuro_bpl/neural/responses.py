@@ -7,10 +7,13 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Int, Num
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.parameters import nearest, refusal
 
 DIMS = ("trial", "time", "unit")
 LEADING = ("snapshot", "seed")
+
+ROUNDING = 1e-12  # part of the largest value of a unit by which values that differ by no more count as equal
 
 Population = xr.DataArray | Float[np.ndarray, "... _unit"]
 
@@ -41,12 +44,18 @@ def checked(name: str, responses: Any, condition: str | None = None) -> xr.DataA
     if not isinstance(responses, xr.DataArray):
         fix = 'xr.DataArray(values, {"time": seconds}, ("trial", "time", "unit"))'
         raise refusal(name, type(responses).__name__, "a DataArray", "its axes would have no names", fix)
+    if responses.dtype.kind not in arguments.NUMERIC:
+        raise refusal(name, responses.dtype, "real numbers", "they are averaged", "responses.astype(float)")
     missing = set(DIMS) - set(responses.dims)
     unknown = set(responses.dims) - {*DIMS, *LEADING}
     if missing or unknown:
         allowed = f"{', '.join(DIMS)}, and {' and '.join(LEADING)} of a model"
         fix = f"responses.rename or .isel so that its dims are {DIMS}"
         raise refusal(f"{name} dims", responses.dims, allowed, "responses have these axes", fix)
+    if not responses.size:
+        raise refusal(
+            name, dict(responses.sizes), "no dim of size 0", "there is nothing in it", "responses with trials"
+        )
     _check_time(name, responses)
     if condition is not None:
         _check_condition(name, responses, condition)
@@ -62,9 +71,9 @@ def _check_time(name: str, responses: xr.DataArray) -> None:
 
 def _check_condition(name: str, responses: xr.DataArray, condition: str) -> None:
     columns = [str(key) for key, values in responses.coords.items() if values.dims == ("trial",) and key != "trial"]
-    if condition not in columns:
-        like = nearest(condition, columns) if columns else None
-        fix = f'condition="{like}"' if like else f'responses.assign_coords({condition}=("trial", labels))'
+    if not isinstance(condition, str) or condition not in columns:
+        like = nearest(str(condition), columns) if columns else None
+        fix = f'condition="{like}"' if like else 'responses.assign_coords(condition=("trial", labels))'
         allowed = "a coordinate of trial: " + (", ".join(columns) or "there is none")
         raise refusal(f"condition of {name}", condition, allowed, "trials of a condition are averaged", fix)
 
@@ -82,7 +91,12 @@ def conditions_of(responses: xr.DataArray, condition: str) -> tuple[Int[np.ndarr
     labels = responses[condition].values
     if labels.dtype.kind in "US":
         labels = labels.astype(object)
-    codes, names = pd.factorize(labels, sort=True)
+    try:
+        codes, names = pd.factorize(labels, sort=True)
+    except TypeError as error:
+        fix = f'responses.assign_coords({condition}=("trial", texts))'
+        got = sorted({type(label).__name__ for label in labels.tolist()})
+        raise refusal(condition, got, "labels of one kind", "conditions are sorted", fix) from error
     return np.asarray(codes, int), np.asarray(names)
 
 
@@ -118,6 +132,7 @@ def condition_means(responses: xr.DataArray, condition: str = "condition") -> xr
     array([[0., 1.],
            [3., 4.]])
     """
+    arguments.text("condition", condition, "trials are averaged by it", 'condition="condition"')
     responses = checked("responses", responses, condition)
     codes, names = conditions_of(responses, condition)
     means = class_means(responses.values, codes, len(names))
@@ -136,8 +151,18 @@ def rows(responses: xr.DataArray | Num[np.ndarray, "... unit"]) -> Float[np.ndar
     ValueError
         If a value is not finite.
     """
-    values = responses.transpose(..., "unit").values if isinstance(responses, xr.DataArray) else responses
-    flat = np.asarray(values, float).reshape(-1, np.shape(values)[-1])
+    allowed, fix = "real numbers with units along the last axis", "condition_means(responses)"
+    why = "points in the space of units are compared"
+    if isinstance(responses, xr.DataArray):
+        arguments.data_array("responses", responses, ("unit",), why, fix)
+        responses = responses.transpose(..., "unit").values
+    try:
+        values = np.asarray(responses)
+    except (TypeError, ValueError) as error:
+        raise refusal("responses", type(responses).__name__, allowed, why, fix) from error
+    if values.dtype.kind not in arguments.NUMERIC or not values.ndim or not values.size:
+        raise refusal("responses", f"{values.dtype} {values.shape}", allowed, why, fix)
+    flat = values.astype(float).reshape(-1, values.shape[-1])
     if not np.isfinite(flat).all():
         got = f"{int((~np.isfinite(flat)).sum())} missing values"
         fix = "condition_means(responses), or responses without the trials or bins that are missing"
@@ -146,8 +171,43 @@ def rows(responses: xr.DataArray | Num[np.ndarray, "... unit"]) -> Float[np.ndar
 
 
 def centred(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "sample unit"]:
-    """X − ⟨X⟩ over samples."""
-    return x - x.mean(0)
+    """X − ⟨X⟩ over samples; 0 in units whose samples differ by rounding only.
+
+    Examples
+    --------
+    >>> centred(np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]])).tolist()
+    [[0.0, -1.0], [0.0, 0.0], [0.0, 1.0]]
+    """
+    if not x.size:
+        return x
+    deviations = x - x.mean(0)
+    varies = np.ptp(x, axis=0) > ROUNDING * np.abs(x).max(0)
+    # The mean of large values is off by rounding, and so are deviations from it: all by the same, which this takes off.
+    return np.where(varies, deviations - deviations.mean(0), 0.0)
+
+
+def varies(x: Float[np.ndarray, "... unit"]) -> bool:
+    """Whether any unit differs between samples by more than rounding.
+
+    Examples
+    --------
+    >>> varies(np.full((3, 2), 0.1)), varies(np.array([[1e6], [1e6 + 1]]))
+    (False, True)
+    """
+    return bool(centred(x.reshape(-1, x.shape[-1])).any())
+
+
+def column_space(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "sample direction"]:
+    """Orthonormal basis of the columns of X − ⟨X⟩, without directions along which X differs by rounding only.
+
+    Examples
+    --------
+    >>> column_space(np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]])).shape
+    (3, 1)
+    """
+    u, s, _ = np.linalg.svd(centred(x), full_matrices=False)
+    least = ROUNDING * np.linalg.norm(x)
+    return u[:, s > max(least, 1e-10 * s.max(initial=0.0))]
 
 
 def rates_of(name: str, model: Any, condition: str, snapshots: str = "last") -> xr.DataArray:
@@ -170,7 +230,7 @@ def rates_of(name: str, model: Any, condition: str, snapshots: str = "last") -> 
     ValueError
         If the run lacks one of these, or is a sweep of several points.
     """
-    if snapshots not in ("last", "all"):
+    if not isinstance(snapshots, str) or snapshots not in ("last", "all"):
         raise refusal("snapshots", snapshots, '"last" or "all"', "a run has several", 'snapshots="all"')
     if not isinstance(model, xr.DataTree):
         return checked(name, model, condition)

@@ -12,12 +12,16 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from neuro_bpl.parameters import refusal
+from neuro_bpl.neural import arguments
+from neuro_bpl.neural.columns import values_of
+from neuro_bpl.parameters import expect, refusal
 
 FORMAT, FORMAT_VERSION = "neuro_bpl recording", 1
 CLOCKS = ("session", "trial")
 GROUPS = ("units", "trials", "spikes", "events", "activity", "behaviour", "decoders")
 RECORDED = ("recorded_from", "recorded_until")
+# Names of dims, which columns cannot have.
+TAKEN = {"trials": ("trial", "unit"), "units": ("unit",), "events": ("event",), "spikes": ("spike",)}
 
 Column = tuple[Any, str, str]
 Columns = Mapping[str, Column]
@@ -46,10 +50,10 @@ def from_arrays(
         Seconds. Of a session clock: for each unit its spike times. Of a trial clock: for each trial, for each unit,
         its spike times, counted from the trial's zero. None: there is only binned activity.
     trials : mapping of columns
-        One value a trial. `recorded_from` and `recorded_until` (s) say when the trial's units were recorded, or when
-        each of them was, `(trial, unit)`; without them they count as recorded at all times (−inf to inf).
-    clock : "session" or "trial"
-        What the times count from.
+        One value a trial: numbers, truth values, texts or dates, as lists or columns of NumPy, pandas or JAX; a
+        category becomes its text, a missing number NaN. `recorded_from` and `recorded_until` (s) say when the trial's
+        units were recorded, or when each of them was, `(trial, unit)`; without them they count as recorded at all times
+        (−inf to inf).
     units : mapping of columns, optional
         One value a unit, such as its region.
     unit : sequence, optional
@@ -72,7 +76,8 @@ def from_arrays(
     Raises
     ------
     ValueError
-        If lengths or numbers of units do not agree, times are not finite, or a column lacks its unit.
+        If lengths or numbers of units do not agree, times are not finite, a column lacks its unit, mixes kinds, or has
+        the name of an axis.
 
     Examples
     --------
@@ -81,7 +86,7 @@ def from_arrays(
     >>> dict(session["spikes"].sizes), session["units"].sizes["unit"]
     ({'spike': 3}, 2)
     """
-    if clock not in CLOCKS:
+    if not isinstance(clock, str) or clock not in CLOCKS:
         raise refusal("clock", clock, " or ".join(CLOCKS), "times count from one of these", 'clock="session"')
     trial_table = _trials(trials)
     n_trials = trial_table.sizes["trial"]
@@ -89,14 +94,18 @@ def from_arrays(
     n_units = None
     if spike_times is not None:
         groups["spikes"], n_units = _spikes(spike_times, clock, n_trials)
-    if activity:
+    if activity is not None and _given("activity", activity):
         groups["activity"] = _activity(activity, trial_table)
         n_units = _n_units(n_units, groups["activity"])
-    if behaviour:
+    if behaviour is not None and _given("behaviour", behaviour):
         groups["behaviour"] = _behaviour(behaviour)
-    groups["units"] = _table("units", units or {}, "unit", unit, n_units)
+    groups["units"] = _table("units", {} if units is None else units, "unit", unit, n_units)
     if events is not None:
         groups["events"] = _table("events", events, "event")
+    if attrs is not None:
+        fix = 'attrs={"session": "day 3"}'
+        kind = dict if isinstance(attrs, (xr.Dataset, xr.DataTree)) else Mapping
+        expect("attrs", attrs, kind, "a plain mapping", "what is known of a session has names", fix)
     about = {"format": FORMAT, "format_version": FORMAT_VERSION, "clock": clock, **(attrs or {})}
     session = xr.DataTree.from_dict({name: groups[name] for name in GROUPS if name in groups})
     session.attrs.update({key: value if np.isscalar(value) else json.dumps(value) for key, value in about.items()})
@@ -140,15 +149,26 @@ def spike_times(session: xr.DataTree, unit: int, trial: int | None = None) -> Fl
     >>> spike_times(from_arrays([[0.5], [0.1, 0.2]], {"go": ([0.0], "s", "go")}), unit=1)
     array([0.1, 0.2])
     """
+    validate(session)
+    if "spikes" not in session:
+        raise refusal("session", list(session.children), "spike times", "they are looked up", 'session["activity"]')
     spikes = session["spikes"].to_dataset()
+    last = session["units"].sizes["unit"] - 1
+    unit = arguments.whole("unit", unit, "units are counted from 0", "unit=0", high=last)
     chosen = spikes["unit"].values == unit
+    if trial is not None and "trial" not in spikes:
+        why = "on a session clock a spike belongs to no trial"
+        raise refusal("trial", trial, "None", why, "align(session, event, window)")
     if trial is not None:
+        most = session["trials"].sizes["trial"] - 1
+        trial = arguments.whole("trial", trial, "trials are counted from 0", "trial=0", high=most)
         chosen &= spikes["trial"].values == trial
     return spikes["time"].values[chosen]
 
 
 def event_names(session: xr.DataTree) -> tuple[str, ...]:
     """Columns of trials that are moments: their unit is "s", and they do not say what was recorded."""
+    validate(session)
     columns = session["trials"].data_vars.items()
     return tuple(str(n) for n, v in columns if v.attrs["units"] == "s" and v.dims == ("trial",) and n not in RECORDED)
 
@@ -167,14 +187,21 @@ def _table(
     group: str, columns: Columns, dim: str, names: Sequence[Any] | None = None, size: int | None = None
 ) -> xr.Dataset:
     """Columns of one dim, each with unit and meaning."""
+    fix = '{"name": (values, "s", "what it is")}'
+    expect(group, columns, Mapping, "a mapping of columns", "columns have names", fix)
+    if isinstance(columns, (xr.Dataset, xr.DataTree)):
+        raise refusal(group, type(columns).__name__, "a plain mapping of columns", "each needs unit and meaning", fix)
+    if names is not None and not isinstance(names, (list, tuple, range, np.ndarray)):
+        raise refusal(dim, names, f"a list of names, one for each {dim}", "rows are found by name", f"{dim}=[0, 1]")
     variables = {}
     for name, column in columns.items():
         if not (isinstance(column, tuple) and len(column) == 3 and all(isinstance(text, str) for text in column[1:])):
             fix = f'{{"{name}": (values, "s", "what it is")}}'
             raise refusal(f"{group}/{name}", column, "(values, unit, meaning)", "a number needs a unit", fix)
-        values = np.asarray(column[0])
+        _check_name(group, name)
+        values = values_of(f"{group}/{name}", column[0], column[1])
         of_units = group == "trials" and name in RECORDED and values.ndim == 2
-        if (values.ndim != 1 and not of_units) or values.dtype == object:
+        if values.ndim != 1 and not of_units:
             fix = f"one number or text for each {dim}"
             raise refusal(f"{group}/{name}", column[0], f"one value a {dim}", "a column has one axis", fix)
         dims = (dim, "unit") if of_units else (dim,)
@@ -184,17 +211,34 @@ def _table(
     size = next(iter(lengths.values()), 0) if size is None else size
     wrong = {name: length for name, length in lengths.items() if length != size}
     if wrong or (names is not None and len(names) != size):
-        got = wrong or {dim: len(names or ())}
+        got = wrong or {dim: 0 if names is None else len(names)}
         raise refusal(group, got, f"{size} values each", f"there are {size} of {dim}", "columns of one length")
-    labels = np.arange(size) if names is None else np.asarray(names)
+    labels = np.arange(size) if names is None else values_of(f"names of {dim}s", names, "1")
+    if labels.ndim != 1:
+        raise refusal(f"names of {dim}s", names, f"one name for each {dim}", "rows are found by name", f"{dim}=[0, 1]")
     if len(set(labels.tolist())) < size:
         raise refusal(dim, labels.tolist(), "names that differ", "units are found by name", f"{dim}=range({size})")
     return xr.Dataset(variables, coords={dim: labels})
 
 
+def _check_name(group: str, name: Any) -> None:
+    """Refuse names that the table has for something else, or that no file could hold."""
+    taken = TAKEN.get(group, ())
+    if not isinstance(name, str) or not name or "/" in name or name in taken:
+        why = "rows are numbered under these names" if name in taken else "columns are found by their names"
+        fix = f'"own_{str(name).replace("/", "_")}"'
+        raise refusal(f"name of a column of {group}", name, f"a text without /, not {' or '.join(taken)}", why, fix)
+
+
 def _spikes(spike_times: Sequence[Any], clock: str, n_trials: int) -> tuple[xr.Dataset, int]:
     """All spikes as one table, sorted by trial, unit and time; and the number of units."""
+    fix = "spike_times[unit], or spike_times[trial][unit] on a trial clock"
+    if not isinstance(spike_times, (list, tuple, np.ndarray)):
+        raise refusal("spike_times", spike_times, "a list of arrays of seconds", "each unit has its own", fix)
     by_trial = [spike_times] if clock == "session" else list(spike_times)
+    odd = next((units for units in by_trial if not isinstance(units, (list, tuple, np.ndarray))), None)
+    if odd is not None or (isinstance(spike_times, np.ndarray) and not spike_times.ndim):
+        raise refusal("spike_times", odd, "for each trial, for each unit its times", "units are counted", fix)
     if clock == "trial" and len(by_trial) != n_trials:
         fix = "spike_times[trial][unit]"
         raise refusal("spike_times", f"{len(by_trial)} trials", f"{n_trials}", "every trial has its spikes", fix)
@@ -202,7 +246,7 @@ def _spikes(spike_times: Sequence[Any], clock: str, n_trials: int) -> tuple[xr.D
     if len(n_units) > 1:
         fix = "an empty array for a unit without spikes"
         raise refusal("spike_times", f"{sorted(n_units)} units", "as many in each trial", "units are counted", fix)
-    trains = [np.sort(np.asarray(train, float).reshape(-1)) for units in by_trial for train in units]
+    trains = [_train(train) for units in by_trial for train in units]
     lengths = [len(train) for train in trains]
     count = n_units.pop() if n_units else 0
     times = np.concatenate(trains) if trains else np.zeros(0)
@@ -217,23 +261,67 @@ def _spikes(spike_times: Sequence[Any], clock: str, n_trials: int) -> tuple[xr.D
 
 
 def _activity(activity: Mapping[str, xr.DataArray], trials: xr.Dataset) -> xr.Dataset:
+    _check_arrays("activity", activity)
     for name, values in activity.items():
         if values.dims[:1] != ("trial",) or values.sizes["trial"] != trials.sizes["trial"]:
             allowed = f"trial first, {trials.sizes['trial']} of them"
             raise refusal(f"activity/{name}", dict(values.sizes), allowed, "it belongs to trials", "transpose it")
-    labelled = {name: values.assign_coords(trial=trials["trial"]) for name, values in activity.items()}
-    return xr.Dataset(labelled)
+    return _merged("activity", {name: at.assign_coords(trial=trials["trial"]) for name, at in activity.items()})
+
+
+def _train(given: Any) -> Float[np.ndarray, " spike"]:
+    """Sorted spike times of one unit."""
+    try:
+        train = np.asarray(given)
+    except (TypeError, ValueError):
+        train = np.asarray(None)
+    if (train.dtype.kind not in "iuf" and train.size) or not train.ndim or train.dtype == object:
+        allowed, fix = "numbers, in a list or an array for each unit", "[[0.1, 0.2], []] for two units"
+        raise refusal("spike_times", given, allowed, "each unit has spike times in seconds", fix)
+    return np.sort(train.astype(float).reshape(-1))
+
+
+def _given(group: str, arrays: Any) -> bool:
+    """Whether there are any arrays; refused where they are no mapping (`ValueError`)."""
+    fix = f'{{"{group}": array}}'
+    expect(group, arrays, Mapping, "a mapping of names to DataArrays", "arrays have names", fix)
+    if isinstance(arrays, xr.DataTree):
+        raise refusal(group, "DataTree", "a mapping of names to DataArrays", "arrays have names", fix)
+    return len(arrays) > 0
+
+
+def _check_arrays(group: str, arrays: Mapping[str, xr.DataArray]) -> None:
+    """Refuse what is no array with a name of its own (`ValueError`)."""
+    for name, values in arrays.items():
+        _check_name(group, name)
+        fix = 'xr.DataArray(values, dims=("trial", "time", "unit"))'
+        expect(f"{group}/{name}", values, xr.DataArray, "a DataArray", "its axes would have no names", fix)
+    of_axes = {str(key): name for name, at in arrays.items() for key in (*at.dims, *at.coords)}
+    taken = next((name for name in arrays if name in of_axes), None)
+    if taken is not None:
+        why = f"an axis or coordinate of {of_axes[taken]} is called so"
+        raise refusal(f"{group}/{taken}", taken, "a name of its own", why, f'"own_{taken}"')
+
+
+def _merged(group: str, arrays: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    """Arrays as one dataset; refused where axes of one name differ, along which values would be filled in."""
+    named = [values.rename(name) for name, values in arrays.items()]
+    try:
+        return xr.merge(named, join="exact", compat="identical").drop_attrs(deep=False)
+    except ValueError as error:
+        why, fix = str(error).splitlines()[0], 'array.rename(time="time_of_its_own")'
+        raise refusal(group, list(arrays), "the same coordinates along axes of one name", why, fix) from error
 
 
 def _behaviour(behaviour: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    _check_arrays("behaviour", behaviour)
     for name, values in behaviour.items():
         time = str(values.dims[0]) if values.dims else ""
         if time in ("", "trial", "unit") or time not in values.coords or values[time].attrs.get("units") != "s":
             allowed = 'a first dim with a coordinate in seconds (units "s")'
             fix = f'coords {{"{name}_time": ("{name}_time", times, {{"units": "s"}})}}'
             raise refusal(f"behaviour/{name}", values.dims, allowed, "it is measured at times of its own", fix)
-    named = [values.rename(name) for name, values in behaviour.items()]
-    return xr.merge(named, join="exact", compat="identical").drop_attrs(deep=False)
+    return _merged("behaviour", behaviour)
 
 
 def _n_units(of_spikes: int | None, activity: xr.Dataset) -> int | None:

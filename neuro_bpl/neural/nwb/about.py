@@ -61,11 +61,13 @@ def new_file(attrs: Mapping[str, Any], what: str, start: datetime.datetime) -> A
     notes = "; ".join([*filter(None, [attrs.get("notes")]), *(f"{key}: {text}" for key, text in extra.items())])
     fields = {theirs: str(attrs[ours]) for ours, theirs in OF_FILE.items() if attrs.get(ours)} | {"notes": notes}
     lists = {key: json.loads(attrs[ours]) for ours, key in LISTS.items() if attrs.get(ours)}
+    reference = attrs.get("timestamps_reference_time")
     citation = [text for text in str(attrs.get("citation", "")).split("; ") if text]
     nwb = nwb_library.NWBFile(
         session_description=str(attrs.get("session_description") or what),
         identifier=str(uuid.uuid4()),
         session_start_time=start,
+        timestamps_reference_time=None if reference is None else moment("timestamps_reference_time", reference),
         related_publications=citation or None,
         **{key: value for key, value in (fields | lists).items() if value},
     )
@@ -83,11 +85,30 @@ def start_of(given: datetime.datetime | None, attrs: Mapping[str, Any], key: str
         If neither says it.
     """
     stated = attrs.get(key)
-    start = datetime.datetime.fromisoformat(stated) if given is None and stated else given
-    if not isinstance(start, datetime.datetime) or start.tzinfo is None:
-        fix = "start_time=datetime.datetime(2015, 1, 31, 12, tzinfo=datetime.UTC)"
-        raise refusal("start_time", start, "a date and time with a time zone", "every NWB file says when it began", fix)
-    return start
+    return moment("start_time", stated if given is None else given)
+
+
+def moment(name: str, given: Any) -> datetime.datetime:
+    """A date and time with its time zone, from a text of ISO 8601 or as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or has no time zone.
+
+    Examples
+    --------
+    >>> moment("start_time", "2015-01-31T12:00:00+00:00").hour
+    12
+    """
+    try:
+        found = datetime.datetime.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        found = None
+    if not isinstance(found, datetime.datetime) or found.tzinfo is None:
+        fix = f"{name}=datetime.datetime(2015, 1, 31, 12, tzinfo=datetime.UTC)"
+        raise refusal(name, given, "a date and time with a time zone", "every NWB file says when it began", fix)
+    return found
 
 
 def _plain(item: Any) -> Any:

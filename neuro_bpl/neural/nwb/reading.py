@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural.nwb import about, layout, series, tables
 from neuro_bpl.neural.nwb.file import extract, library
 from neuro_bpl.neural.nwb.units import Units, units_of
-from neuro_bpl.neural.session import RECORDED, Column, from_arrays
+from neuro_bpl.neural.session import RECORDED, TAKEN, Column, from_arrays
+from neuro_bpl.neural.times import between, in_window
 from neuro_bpl.parameters import nearest, refusal
 
-OWN = ("kind", "time", "trial")
+OWN = ("kind", "time", "trial", "event")
 BETWEEN = -1  # position of the trial of an event that lies in none
 # Metadata that attributes hold, and rows' names, which units and trials are labelled with.
 SAID = ("NWBFile", "Subject", "ElementIdentifiers")
@@ -32,18 +34,21 @@ class Contents(NamedTuple):
     activity: dict[str, xr.DataArray]
     attrs: dict[str, str]
     not_read: list[str]
+    renamed: dict[str, str]
 
 
 def read_nwb(path: Path | str, *, events: Sequence[str] = ()) -> xr.DataTree:
     """A recorded session from an NWB file.
 
     Units with their spike times, scalar columns and the region of their electrodes; trials with their scalar columns,
-    of which `start_time`, `stop_time`, others that end in `_time`, and those named are events; events tables; every
-    time series but raw voltage and video, as group `behaviour`; metadata as attributes. In a trial a unit counts as
-    recorded within that one of its `obs_intervals` in which the trial starts, and not at all where there is none. What
-    has no place in a session is listed in `attrs["not_read"]` (JSON), each with its place in the file and its type. A
-    session that `write_nwb` has written comes back as it was; of a run, the arrays are series of `behaviour`, and
-    `read_run_nwb` gives them by trial and step.
+    of which `start_time`, `stop_time`, others that end in `_time` or `_times`, and those named are events; events
+    tables; every time series but raw voltage and video, as group `behaviour`; metadata as attributes. In a trial a unit
+    counts as recorded within that one of its `obs_intervals` in which the trial starts, those that touch counting as
+    one, and not at all where there is none. What has no place in a session is listed in `attrs["not_read"]` (JSON),
+    each with its place in the file and its type. Columns and series that are called as an axis of a session, such as
+    `trial`, or as another series, get another name: `attrs["renamed"]` (JSON) has it by their place in the file, where
+    there are any. A session that `write_nwb` has written comes back as it was; of a run, the arrays are series of
+    `behaviour`, and `read_run_nwb` gives them by trial and step.
 
     A file that was cut short is refused. Where single bytes were changed, HDF5 itself may end the process: a checksum
     tells such files beforehand, as `fetch` does.
@@ -81,10 +86,13 @@ def read_nwb(path: Path | str, *, events: Sequence[str] = ()) -> xr.DataTree:
     >>> again["spikes"]["time"].values.tolist(), again["trials"]["go_time"].values.tolist()
     ([0.9, 1.1], [1.0])
     """
-    path = Path(path)
+    path = arguments.path("path", path)
+    if not isinstance(events, (list, tuple)) or not all(isinstance(name, str) for name in events):
+        raise refusal("events", events, "a list of names", "columns of trials are named", 'events=["go_cue"]')
     found = extract(path, partial(_contents, events=tuple(events)))
     _check_events(events, found.trials)
     attrs = {"source": path.name, **found.attrs, "not_read": json.dumps(found.not_read)}
+    attrs |= {"renamed": json.dumps(found.renamed)} if found.renamed else {}
     session = from_arrays(
         found.units.spike_times,
         found.trials,
@@ -114,7 +122,7 @@ def read_run_nwb(path: Path | str) -> xr.Dataset:
     ImportError
         If pynwb is not installed.
     """
-    kept, arrays, columns = extract(Path(path), _run_contents)
+    kept, arrays, columns = extract(arguments.path("path", path), _run_contents)
     if kept.get("of") != layout.RUN:
         why = "only there are dims of trials and steps known"
         raise refusal("NWB file", str(path), "a file that write_nwb made of a run", why, f'read_nwb("{path}")')
@@ -126,17 +134,20 @@ def read_run_nwb(path: Path | str) -> xr.Dataset:
 def _contents(nwb: Any, events: Iterable[str]) -> Contents:
     kept = layout.of_file(nwb)
     units, taken = units_of(nwb, kept)
-    trials, trial, columns = _trials(nwb, kept, units, events)
+    trials, trial, columns, names = _trials(nwb, kept, units, events)
     happened, event_tables = _events(nwb, kept, trials)
     found = {str(thing.object_id): thing for thing in nwb.objects.values() if series.is_read(thing, library())}
     measured = _named(found.values())
+    renamed = {f"trials/{old}": new for old, new in names.items()}
+    renamed |= {f"units/{old}": new for old, new in units.renamed.items()}
+    renamed |= {series.place(thing): name for name, thing in measured.items() if name != thing.name}
     behaviour = {name: series.array(thing, name, kept.get("behaviour", {})) for name, thing in measured.items()}
     activity, binned = _activity(nwb, kept)
     attrs = kept["attrs"] if kept.get("of") == layout.RECORDING else about.session_attrs(nwb)
     attrs |= {"run": json.dumps(kept["attrs"])} if kept.get("of") == layout.RUN else {}
     taken += [*columns, *event_tables, *measured.values(), *binned]
     left = _left_over(nwb, taken, (nwb.units, nwb.trials, *(nwb.events or {}).values()))
-    return Contents(units, trials, trial, happened, behaviour, activity, attrs, left)
+    return Contents(units, trials, trial, happened, behaviour, activity, attrs, left, renamed)
 
 
 def _run_contents(nwb: Any) -> tuple[layout.Layout, dict[str, np.ndarray], tables.Columns]:
@@ -150,17 +161,20 @@ def _run_contents(nwb: Any) -> tuple[layout.Layout, dict[str, np.ndarray], table
 
 def _trials(
     nwb: Any, kept: Mapping[str, Any], units: Units, events: Iterable[str]
-) -> tuple[tables.Columns, np.ndarray, list[Any]]:
-    """Columns, ids, and containers; columns that NWB asked for and the session did not have are left out again."""
+) -> tuple[tables.Columns, np.ndarray, list[Any], dict[str, str]]:
+    """Columns, ids, containers and other names; columns that NWB asked for and the session had not are left out."""
     if nwb.trials is None:
-        return tables.empty_columns(kept.get("trials", {})), np.arange(0), []
-    columns, taken = tables.columns_of(nwb.trials, kept.get("trials", {}), events)
+        return tables.empty_columns(kept.get("trials", {})), np.arange(0), [], {}
+    moments = [*events, *(str(name).removesuffix(tables.IN_FILE) for name in events)]
+    columns, taken = tables.columns_of(nwb.trials, kept.get("trials", {}), moments)
+    odd = [name for name in RECORDED if name in columns and np.asarray(columns[name][0]).dtype.kind not in "iuf"]
+    columns, names = tables.renamed(columns, (*TAKEN["trials"], *odd))
     if units.observed is not None and not set(RECORDED) & set(columns) and "groups" not in kept:
         bounds = units.recorded(columns["start_time"][0])
         meanings = ("units recorded from here", "units recorded until here")
         columns |= {name: (b, "s", text) for name, b, text in zip(RECORDED, bounds, meanings, strict=True)}
     made = kept.get("made", ())
-    return {name: column for name, column in columns.items() if name not in made}, nwb.trials.id[:], taken
+    return {name: column for name, column in columns.items() if name not in made}, nwb.trials.id[:], taken, names
 
 
 def _events(nwb: Any, kept: Mapping[str, Any], trials: tables.Columns) -> tuple[tables.Columns | None, list[Any]]:
@@ -206,22 +220,31 @@ def _joined(columns: Sequence[Column]) -> Column:
 
 
 def _trial_of(times: np.ndarray, trials: tables.Columns) -> np.ndarray:
-    """Position of the trial in which each event lies."""
+    """Position of the trial in which each event lies; at the end of one only where no other begins then."""
     inside = np.full(len(times), BETWEEN)
     if "start_time" not in trials:
         return inside
-    for at, (start, stop) in enumerate(zip(trials["start_time"][0], trials["stop_time"][0], strict=True)):
-        inside[(times >= start) & (times <= stop)] = at
+    bounds = list(zip(trials["start_time"][0], trials["stop_time"][0], strict=True))
+    for holds in (between, in_window):  # the latter has the last word
+        for at, (start, stop) in enumerate(bounds):
+            inside[holds(times, start, stop)] = at
     return inside
 
 
 def _named(found: Iterable[Any]) -> dict[str, Any]:
-    """Series by name; by their place in the file, with dots, where several have one name."""
+    """Series by name; by their place in the file, with dots, where several have one name, or it is that of an axis."""
     things = list(found)
     names = [thing.name for thing in things]
-    return {
-        thing.name if names.count(thing.name) == 1 else series.place(thing).replace("/", "."): thing for thing in things
-    }
+    axes = {axis for thing in things for axis in series.axes(thing.name, np.ndim(thing.data))}
+    placed = {}
+    for thing in things:
+        name = thing.name
+        if names.count(name) > 1 or name in axes:
+            name = series.place(thing).replace("/", ".")
+        while name in placed or name in axes:
+            name += tables.IN_FILE
+        placed[name] = thing
+    return placed
 
 
 def _activity(nwb: Any, kept: Mapping[str, Any]) -> tuple[dict[str, xr.DataArray], list[Any]]:

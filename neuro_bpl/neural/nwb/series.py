@@ -37,11 +37,22 @@ def array(series: Any, name: str, kept: Mapping[str, Any]) -> xr.DataArray:
         return layout.rebuilt(values, known).assign_coords({time: (time, times(series), known["time"])})
     if series.conversion != 1 or series.offset != 0:
         values = values * series.conversion + series.offset
-    dims = (f"{name}_time", *(f"{name}_axis{axis}" for axis in range(1, values.ndim)))
+    dims = axes(name, values.ndim)
     attrs = {"units": series.unit or "not stated", "long_name": _said(series.description) or series.name}
     about = {key: _said(getattr(series, key, None)) for key in ("comments", "reference_frame")}
     attrs |= {key: text for key, text in about.items() if text} | {"place": place(series)}
     return xr.DataArray(values, {dims[0]: (dims[0], times(series), SECONDS)}, dims, attrs=attrs)
+
+
+def axes(name: str, n_dims: int) -> tuple[str, ...]:
+    """Names of the dims of a series: its time, and further ones by number.
+
+    Examples
+    --------
+    >>> axes("wheel", 2)
+    ('wheel_time', 'wheel_axis1')
+    """
+    return (f"{name}_time", *(f"{name}_axis{axis}" for axis in range(1, n_dims)))
 
 
 def place(thing: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from neuro_bpl.neural import times
 from neuro_bpl.neural.nwb import about, layout, series, tables
 from neuro_bpl.neural.nwb.clock import moments, on_session_clock
 from neuro_bpl.neural.nwb.file import library
@@ -99,26 +100,12 @@ def _observed(session: xr.DataTree, trains: Sequence[np.ndarray] | None) -> list
     table, n_units = session["trials"].to_dataset(), session["units"].sizes["unit"]
     bounds = [np.atleast_2d(table[name].values.astype(float).T) for name in RECORDED]
     each = np.stack([np.broadcast_to(rows, (n_units, table.sizes["trial"])) for rows in bounds], axis=-1)
-    found = [_united(intervals[intervals[:, 0] <= intervals[:, 1]]) for intervals in each]
+    found = [times.united(intervals) for intervals in each]
     whole = all(np.isfinite(intervals).all() for intervals in found) and any(len(intervals) for intervals in found)
-    inside = trains is None or all(_lies_in(train, of).all() for train, of in zip(trains, found, strict=True))
+    inside = trains is None or all(
+        (times.interval_of(train, of) >= 0).all() for train, of in zip(trains, found, strict=True)
+    )
     return found if whole and inside else None
-
-
-def _united(intervals: Float[np.ndarray, "interval bound"]) -> Float[np.ndarray, "united bound"]:
-    """Intervals in order, overlapping ones as one."""
-    ordered = intervals[np.argsort(intervals[:, 0])]
-    reached = np.maximum.accumulate(ordered[:, 1])
-    first = np.concatenate([np.ones(len(ordered[:1]), bool), ordered[1:, 0] > reached[:-1]])
-    last = np.concatenate([first[1:], np.ones(len(ordered[:1]), bool)])
-    return np.stack([ordered[first, 0], reached[last]], axis=-1)
-
-
-def _lies_in(times: Float[np.ndarray, " spike"], intervals: Float[np.ndarray, "interval bound"]) -> np.ndarray:
-    """Whether each time lies in one of the intervals, which are in order and apart."""
-    before = np.searchsorted(intervals[:, 0], times, side="right") - 1
-    ends = np.concatenate([intervals[:, 1], [-np.inf]])  # the last one is that of none
-    return times <= ends[before]
 
 
 def _add_events(nwb: Any, events: xr.Dataset) -> layout.Layout:

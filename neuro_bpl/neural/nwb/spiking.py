@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.parameters import check, field, refusal
 
 Stream = tuple[int, ...]
@@ -36,6 +37,10 @@ class PoissonSpikes:
 
     def __post_init__(self) -> None:
         check(self)
+        arguments.number(
+            "max_rate", self.max_rate, "spikes a second that a rate of 1 stands for", "max_rate=50.0", above=0
+        )
+        arguments.whole("seed", self.seed, "spikes are drawn with it", "seed=0")
 
     def draw(
         self, rates: xr.DataArray, starts: np.ndarray, lengths: np.ndarray, dt: float, stream: Stream = ()
@@ -79,6 +84,9 @@ class ClimbingFibres:
 
     def __post_init__(self) -> None:
         check(self)
+        arguments.number("baseline", self.baseline, "it is the rate at δ = 0, in Hz", "baseline=1.0", low=0)
+        arguments.number("gain", self.gain, "it is the change of the rate, in Hz", "gain=1.0", above=0)
+        arguments.whole("seed", self.seed, "events are drawn with it", "seed=0")
 
     def rates(self, td_error: xr.DataArray) -> Float[np.ndarray, "trial time state"]:
         """Rates (Hz) at each step, of the TD error of the step before; the baseline at the first one.

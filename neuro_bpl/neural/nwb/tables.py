@@ -11,9 +11,11 @@ from neuro_bpl.neural.session import Column
 from neuro_bpl.parameters import refusal
 
 SECONDS = ("TimestampVectorData", "DurationVectorData")
+MOMENTS = ("_time", "_times")  # how names of columns in seconds end
 KINDS = "biufU"  # booleans, whole numbers, floats, texts
 Columns = dict[str, Column]
 NAMES = "unit_name"
+IN_FILE = "_in_file"  # what is added to names that a session has of its own
 MEANING = {"start_time": "start of the trial (s)", "stop_time": "end of the trial (s)"}
 # Columns that a file has of its own, beside those of a session.
 RAGGED = ("spike_times", "obs_intervals", "electrodes", "waveforms")
@@ -26,8 +28,8 @@ def columns_of(table: Any, kept: Mapping[str, Any], events: Iterable[str] = ()) 
     """Columns with one value a row, and the containers that they are; of those that neuro_bpl kept, with several, too.
 
     A unit is the one that neuro_bpl kept in the file; else "s" for columns of times, those whose name ends in `_time`
-    (as the best practices of NWB ask for), and those named in `events`; "1" for texts, truth values and whole numbers;
-    "not stated" for other numbers.
+    (as the best practices of NWB ask for) or `_times`, and those named in `events`; "1" for texts, truth values and
+    whole numbers; "not stated" for other numbers. Categories (`EnumData`) are the texts that their numbers stand for.
     """
     found: Columns = {}
     taken = []
@@ -42,9 +44,26 @@ def columns_of(table: Any, kept: Mapping[str, Any], events: Iterable[str] = ()) 
                 unit,
                 known.get("long_name") or _meaning(column),
             )
-            taken.append(column)
+            taken += [column, column.elements] if type(column).__name__ == "EnumData" else [column]
     empty = {name: known for name, known in kept.items() if name not in found and not len(table.id)}
     return found | empty_columns(empty), taken
+
+
+def renamed(columns: Columns, taken: Sequence[str]) -> tuple[Columns, dict[str, str]]:
+    """Columns of which none is called as something that a session has of its own, and what names they have got.
+
+    Examples
+    --------
+    >>> renamed({"trial": ([4], "1", "number")}, ("trial",))[1]
+    {'trial': 'trial_in_file'}
+    """
+    names: dict[str, str] = {}
+    for name in columns:
+        if name in taken:
+            names[name] = f"{name}{IN_FILE}"
+            while names[name] in columns:
+                names[name] += "_"
+    return {names.get(name, name): column for name, column in columns.items()}, names
 
 
 def empty_columns(kept: Mapping[str, Any]) -> Columns:
@@ -166,13 +185,15 @@ def _rows(column: Any, most_dims: int) -> np.ndarray | None:
     if not hasattr(column, "description") or type(column).__name__ in ("VectorIndex", "DynamicTableRegion"):
         return None
     values = np.asarray(column.data[:])
+    if type(column).__name__ == "EnumData":
+        values = np.asarray(column.elements.data[:])[values]
     if values.ndim == 1 and values.dtype == object and all(isinstance(value, (str, bytes)) for value in values):
         values = np.asarray([v.decode() if isinstance(v, bytes) else v for v in values], str)
     return values if 1 <= values.ndim <= most_dims and values.dtype.kind in KINDS else None
 
 
 def _unit(name: str, column: Any, values: np.ndarray, events: frozenset[str]) -> str:
-    if name in events or type(column).__name__ in SECONDS or (name.endswith("_time") and values.dtype.kind == "f"):
+    if name in events or type(column).__name__ in SECONDS or (name.endswith(MOMENTS) and values.dtype.kind == "f"):
         return "s"
     return "not stated" if values.dtype.kind == "f" else "1"
 

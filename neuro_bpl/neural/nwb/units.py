@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from neuro_bpl.neural import times
 from neuro_bpl.neural.nwb import tables
+from neuro_bpl.neural.session import TAKEN
 
 
 class Units(NamedTuple):
@@ -16,6 +18,7 @@ class Units(NamedTuple):
     columns: tables.Columns
     names: np.ndarray
     observed: list[np.ndarray] | None
+    renamed: Mapping[str, str] = {}
 
     def recorded(self, starts: Float[np.ndarray, " trial"]) -> list[np.ndarray]:
         """From when and until when each unit was recorded around the start of each trial; from inf until −inf: never.
@@ -44,10 +47,11 @@ def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:
         columns["region"] = (regions, "1", "location of the unit's electrodes")
         taken += [table["electrodes"], getattr(table["electrodes"], "target", None), nwb.electrodes["location"]]
     names = np.asarray(columns.pop(tables.NAMES)[0] if kept.get("named") else table.id[:])
+    columns, renamed = tables.renamed(columns, TAKEN["units"])
     if len(set(names.tolist())) < len(names):
         columns["id"], names = (names, "1", "id in the file"), np.arange(len(names))
     observed = ragged.get("obs_intervals") if len(names) else None
-    return Units(ragged.get("spike_times"), columns, names, observed), taken
+    return Units(ragged.get("spike_times"), columns, names, observed, renamed), taken
 
 
 def _ragged(index: Any) -> list[np.ndarray]:
@@ -74,7 +78,7 @@ def _regions(table: Any) -> list[str] | None:
 def _around(
     starts: Float[np.ndarray, " trial"], intervals: Float[np.ndarray, "interval bound"]
 ) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
-    lies_in = (starts[:, None] >= intervals[:, 0]) & (starts[:, None] <= intervals[:, 1])
-    known, which = lies_in.any(1), lies_in.argmax(1) if len(intervals) else np.zeros(len(starts), int)
-    bounds = intervals[which] if len(intervals) else np.zeros((len(starts), 2))
-    return np.where(known, bounds[:, 0], np.inf), np.where(known, bounds[:, 1], -np.inf)
+    together = times.united(intervals)
+    which = times.interval_of(starts, together)
+    bounds = np.concatenate([together, [[np.inf, -np.inf]]])[which]  # the last ones are those of none
+    return bounds[:, 0], bounds[:, 1]

@@ -7,6 +7,7 @@ from typing import Any
 
 import xarray as xr
 
+from neuro_bpl.neural import arguments
 from neuro_bpl.neural import session as recording
 from neuro_bpl.neural.nwb import file
 from neuro_bpl.neural.nwb.run_file import Written, file_of_run
@@ -100,7 +101,8 @@ def write_nwb(
     >>> bool((again["rates"].values == run["activity"]["rates"].sel(seed=1, snapshot=2).values).all())
     True
     """
-    path = Path(path)
+    path = arguments.path("path", path)
+    arguments.flag("overwrite", overwrite, "a file that is there is replaced, or not")
     file.library()
     file.check_free(path, overwrite)
     kind = source.attrs.get("format") if isinstance(source, xr.DataTree) else None

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
+from neuro_bpl.neural import times
 from neuro_bpl.neural.responses import DIMS, checked, class_means, conditions_of
 from neuro_bpl.neural.similarity.resampling import split
 from neuro_bpl.parameters import refusal
@@ -114,16 +115,16 @@ def model_averages(
         got, allowed = names.tolist(), f"{recorded.conditions.tolist()}, those of the recording"
         raise refusal(f"conditions of {name}", got, allowed, "averages of the same conditions are compared", fix)
     order = [names.tolist().index(label) for label in recorded.conditions.tolist()]
-    times = model["time"].values
-    if recorded.times[0] < times[0] - 1e-9 or recorded.times[-1] > times[-1] + 1e-9:
+    own = model["time"].values
+    if not times.between(recorded.times, own[0], own[-1]).all():
         got = f"{recorded.times[0]:g} to {recorded.times[-1]:g} s"
-        fix = f"recording.sel(time=slice({times[0]:g}, {times[-1]:g}))"
-        allowed = f"{times[0]:g} to {times[-1]:g} s, those of {name}"
+        fix = f"recording.isel(time=neuro_bpl.neural.times.between(recording.time.values, {own[0]:g}, {own[-1]:g}))"
+        allowed = f"{own[0]:g} to {own[-1]:g} s, those of {name}"
         raise refusal("times of the recording", got, allowed, "a model is not extrapolated", fix)
     means = class_means(model.values, codes, len(names))[:, order]
-    labelled = xr.DataArray(means, {"time": times}, ("seed", "condition", "time", "unit"))
-    inside = np.clip(recorded.times, times[0], times[-1])
-    return labelled.interp(time=inside).values if len(times) > 1 else means
+    labelled = xr.DataArray(means, {"time": own}, ("seed", "condition", "time", "unit"))
+    inside = np.clip(recorded.times, own[0], own[-1])
+    return labelled.interp(time=inside).values if len(own) > 1 else means
 
 
 def _groups(recorded: Bool[np.ndarray, "trial unit"], codes: Int[np.ndarray, " trial"]) -> Int[np.ndarray, " trial"]:

@@ -2,6 +2,8 @@
 
 import xarray as xr
 
+from neuro_bpl.neural import arguments
+
 
 def cross_condition_average(means: xr.DataArray) -> xr.DataArray:
     """x̄_tu = ⟨x_ctu⟩ over conditions c, again for every condition: all that is common to them, and no more.
@@ -12,4 +14,6 @@ def cross_condition_average(means: xr.DataArray) -> xr.DataArray:
     >>> cross_condition_average(means).values.ravel()
     array([2., 2.])
     """
+    fix = "condition_means(responses)"
+    arguments.data_array("means", means, ("condition",), "it is an average over conditions", fix)
     return xr.zeros_like(means) + means.mean("condition")

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from scipy import linalg
 
 from neuro_bpl.neural.dimensionality import leading
-from neuro_bpl.neural.responses import Population, centred
+from neuro_bpl.neural.responses import Population, centred, column_space
 from neuro_bpl.neural.similarity.kernel_alignment import paired_rows
 
 Maps = tuple[Float[np.ndarray, "unit component"], Float[np.ndarray, "unit_y component"]]
@@ -16,6 +16,8 @@ def canonical_correlations(x: Population, y: Population) -> Float[np.ndarray, " 
 
     Hotelling 1936. Any invertible linear map of either population leaves them as they are. They are fitted to the
     samples: with as many units as samples all are 1, whatever the populations. `held_out_correlation` tests them.
+    There are as many as the directions in which the population with fewer of them varies; one of them, which is NaN,
+    where a population is constant.
 
     Examples
     --------
@@ -24,8 +26,9 @@ def canonical_correlations(x: Population, y: Population) -> Float[np.ndarray, " 
     >>> canonical_correlations(x, mixed).round(6)
     array([1., 1., 1.])
     """
-    first, second = (centred(values) for values in paired_rows(x, y))
-    return np.cos(linalg.subspace_angles(first, second))[::-1]
+    first, second = (column_space(values) for values in paired_rows(x, y))
+    count = min(first.shape[1], second.shape[1])
+    return np.clip(linalg.svdvals(first.T @ second), 0, 1) if count else np.full(1, np.nan)
 
 
 def canonical_maps(x: Float[np.ndarray, "sample unit"], y: Float[np.ndarray, "sample unit_y"]) -> Maps:
@@ -62,9 +65,9 @@ def _one_fold(
     fit_x, fit_y = (values[~out].reshape(-1, values.shape[-1]) for values in (x, y))
     test_x, test_y = (values[out].reshape(-1, values.shape[-1]) for values in (x, y))
     mean = fit_y.mean(0)
-    _, vectors = np.linalg.eigh((fit_y - mean).T @ (fit_y - mean))
+    _, vectors = np.linalg.eigh(centred(fit_y).T @ centred(fit_y))
     basis = vectors[:, ::-1][:, :n_components]
-    a, b = canonical_maps(fit_x - fit_x.mean(0), (fit_y - mean) @ basis)
+    a, b = canonical_maps(centred(fit_x), centred(fit_y) @ basis)
     return float(column_correlations(test_x @ a, (test_y - mean) @ basis @ b).sum() / basis.shape[1])
 
 

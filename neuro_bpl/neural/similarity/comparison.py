@@ -7,13 +7,16 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from neuro_bpl.neural.similarity.averaging import Recorded, model_averages, recorded_averages
+from neuro_bpl.neural import arguments
+from neuro_bpl.neural.responses import varies
+from neuro_bpl.neural.similarity.averaging import NORMALISATIONS, Recorded, model_averages, recorded_averages
 from neuro_bpl.neural.similarity.contest import Contest, Resampling
 from neuro_bpl.neural.similarity.entrants import entrants
 from neuro_bpl.neural.similarity.measures import DEFAULTS, Measure, measure
 from neuro_bpl.neural.similarity.scorecard import decided, labelled
 from neuro_bpl.neural.similarity.stages import Stage, stages_of
-from neuro_bpl.parameters import refusal
+from neuro_bpl.neural.times import spacing
+from neuro_bpl.parameters import expect, refusal
 
 UNCERTAINTY = (
     "low and high: 95 % interval over networks (Student's t), for these units and trials. Differences of rules, "
@@ -83,7 +86,8 @@ def compare(
         With dims metric, rule, seed and pair (and session and snapshot): `score`, `normalised` (score over ceiling),
         `mean`, `low`, `high`, `mean_normalised` with `normalised_low` and `normalised_high`, `se_units`, `null_mean`,
         `null_95`, `p_null`, `baseline`, `ceiling`, `reliability`,
-        `used`, `n_left_out`, `performance`; for pairs of rules `difference` with interval and standard errors, `p`,
+        `used`, `n_left_out` (networks that diverged, whose responses are constant, or that are not `matched`),
+        `performance`; for pairs of rules `difference` with interval and standard errors, `p`,
         `p_holm`, `differs`; and `closest`, the rule that scores higher than each other one, differs from it, and
         exceeds the null (`p_null` at most `level`) and the baseline, if there is one.
         What was left out of the recording is in the attributes `left_out …` (times: at the snapshot that lacks most),
@@ -94,6 +98,26 @@ def compare(
     ValueError
         If conditions or times do not agree, or there is too little to compare.
     """
+    counts = {"n_splits": n_splits, "n_permutations": n_permutations, "n_bootstrap": n_bootstrap}
+    for what, count in counts.items():
+        low = 2 if what == "n_bootstrap" else 1
+        arguments.whole(what, count, "they are drawn one by one", f"{what}=100", low=low, high=arguments.DRAWS)
+    condition = arguments.text("condition", condition, "trials are averaged by it", 'condition="condition"')
+    if not isinstance(metrics, (list, tuple)):
+        raise refusal("metrics", metrics, "a list of measures", "each gives a score", 'metrics=["cka"]')
+    if matched is not None:
+        matched = arguments.window("matched", matched, "performance lies within", "matched=(0.7, 0.9)")
+    if performance is not None:
+        fix = "performance={rule: (seed,) numbers}"
+        expect("performance", performance, Mapping, "a mapping of rules", "each network has its own", fix)
+    of_animal = recorded_performance.values() if isinstance(recorded_performance, Mapping) else [recorded_performance]
+    for known in of_animal:
+        if known is not None:
+            why = "it is the performance of the animal"
+            arguments.number("recorded_performance", known, why, "recorded_performance=0.8")
+    arguments.number("level", level, "p-values below it tell rules apart", "level=0.05", above=0, high=1)
+    arguments.whole("seed", seed, "all is drawn with it", "seed=0")
+    arguments.one_of("normalise", normalise, NORMALISATIONS, "units count by their signal to noise")
     resampling = Resampling(n_splits, n_permutations, n_bootstrap, level, seed)
     chosen = [one if isinstance(one, Measure) else measure(one) for one in metrics]
     responses = entrants(models, condition, snapshots)
@@ -126,6 +150,9 @@ def _sessions(
         return {None: (recording, performance)}
     if not recording:
         raise refusal("recording", {}, "one session or more", "models are compared with it", '{"early": recording}')
+    if len({str(name) for name in recording}) < len(recording):
+        why, fix = "results are labelled by them", '{"early": recording, "late": another}'
+        raise refusal("recording", list(recording), "names that differ as texts", why, fix)
     numbers = performance if isinstance(performance, Mapping) else dict.fromkeys(recording, performance)
     if set(numbers) != set(recording):
         fix = f"numbers for {', '.join(map(str, recording))}"
@@ -179,7 +206,7 @@ def _check_conditions(recorded: Recorded, chosen: list[Measure]) -> None:
 
 def _check_times(times: Float[np.ndarray, " time"], chosen: list[Measure]) -> None:
     steps, asking = np.diff(times), [one.name for one in chosen if one.even_times]
-    if asking and len(steps) and np.ptp(steps) > 1e-6 * steps.mean():
+    if asking and len(steps) and spacing(times) is None:
         got = f"steps of {steps.min():g} to {steps.max():g} s"
         fix = f"recording.sel(time=slice(…, …)) without gaps, or metrics without {asking[0]}"
         raise refusal("times compared", got, "even steps", f"{asking[0]} fits one step from each bin to the next", fix)
@@ -194,7 +221,8 @@ def _contest(
             "recording", "no time with all units", "one or more", "units are compared together", "fewer units"
         )
     averages = {rule: model_averages(rule, values, recorded, condition) for rule, values in stage.responses.items()}
-    used = {rule: stage.within[rule] & np.isfinite(values).any((1, 2, 3)) for rule, values in averages.items()}
+    alive = {rule: np.array([_is_alive(one) for one in values], bool) for rule, values in averages.items()}
+    used = {rule: stage.within[rule] & alive[rule] for rule in averages}
     whole = [np.isfinite(values[used[rule]]).all((0, 1, 3)) for rule, values in averages.items()]
     times = np.all(whole, 0)
     if not times.any():
@@ -204,3 +232,9 @@ def _contest(
     return Contest(
         {rule: values[:, :, times] for rule, values in averages.items()}, used, recorded.at(times), resampling
     )
+
+
+def _is_alive(averages: Float[np.ndarray, "condition time unit"]) -> bool:
+    """Whether a network has values, and they differ between conditions or times: others are similar to nothing."""
+    whole = np.isfinite(averages).all((0, 2))
+    return bool(np.isfinite(averages).any()) and (not whole.any() or varies(averages[:, whole]))

@@ -108,7 +108,8 @@ def _notes(result: xr.Dataset) -> list[str]:
     sessions = [f"{name}: " for name in result["session"].values] if "session" in result.dims else [""]
     notes = [note for session in sessions for note in _recorded(result, session)]
     low, high = result.attrs.get("matched", (None, None))
-    which = "diverged" if low is None else f"diverged or perform outside [{low:g}, {high:g}]"
+    which = "diverged or are constant"
+    which = which if low is None else f"diverged, are constant or perform outside [{low:g}, {high:g}]"
     counts = result["n_left_out"].sum([dim for dim in result["n_left_out"].dims if dim != "rule"])
     networks = ", ".join(f"{rule}: {number}" for rule, number in zip(counts["rule"].values, counts.values, strict=True))
     over = [f"{dim}s" for dim in LEADING if dim in result["n_left_out"].dims]

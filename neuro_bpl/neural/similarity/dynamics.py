@@ -7,7 +7,8 @@ each population, and operators are compared up to an orthogonal change of basis.
 import numpy as np
 from jaxtyping import Float
 
-from neuro_bpl.neural.responses import rows
+from neuro_bpl.neural import arguments
+from neuro_bpl.neural.responses import centred, rows
 from neuro_bpl.parameters import refusal
 
 Trajectories = Float[np.ndarray, "condition time unit"]
@@ -43,7 +44,7 @@ def linear_operator(x: Trajectories, *, n_delays: int = 4, rank: int = 6) -> Ope
     n_delays : int
         Steps that are embedded.
     rank : int
-        Singular vectors kept. A population that varies along fewer has zeros in the others.
+        Singular vectors kept. A population that varies along fewer has zeros in the others; a constant one, in all.
 
     Returns
     -------
@@ -57,12 +58,18 @@ def linear_operator(x: Trajectories, *, n_delays: int = 4, rank: int = 6) -> Ope
     >>> linear_operator(np.concatenate([trajectory, -trajectory]), n_delays=1, rank=1).round(3)
     array([[0.8]])
     """
-    embedded = delay_embedded(x - rows(x).mean(0), n_delays)
+    why, fix = "an operator leads from each step of a trajectory to the next", "condition_means(responses).values"
+    x = arguments.array("x", x, 3, why, fix)
+    arguments.whole("rank", rank, "singular vectors are counted", "rank=6", low=1, high=1000)
+    arguments.whole("n_delays", n_delays, "a trajectory needs two embedded steps", "n_delays=1", low=1)
+    embedded = delay_embedded(centred(rows(x)).reshape(np.shape(x)), n_delays)
     u, s, _ = np.linalg.svd(embedded.reshape(-1, embedded.shape[-1]), full_matrices=False)
     kept = min(rank, int((s > s[0] * 1e-6).sum()) if s[0] > 0 else 0)
+    operator = np.zeros((rank, rank))
+    if not kept:
+        return operator
     states = u[:, :kept].reshape(*embedded.shape[:2], kept)
     before, after = (part.reshape(-1, kept) for part in (states[:, :-1], states[:, 1:]))
-    operator = np.zeros((rank, rank))
     operator[:kept, :kept] = np.linalg.lstsq(before, after, rcond=None)[0].T
     return operator
 
@@ -128,12 +135,18 @@ def operator_distance(a: Operator, b: Operator) -> float:
     >>> operator_distance(np.diag([0.9, 0.5]), np.diag([0.5, 0.9])) < 1e-6
     True
     """
+    why, fix = "operators are square and of one size", "linear_operator(trajectories)"
+    a, b = (arguments.array(name, operator, 2, why, fix) for name, operator in (("a", a), ("b", b)))
+    if a.shape[0] != a.shape[1] or a.shape != b.shape:
+        raise refusal("a and b", (a.shape, b.shape), "square, and of one size", why, fix)
     basis = change_of_basis(a, b)
     return float(np.linalg.norm(a - basis @ b @ basis.T))
 
 
-def dynamical_similarity(x: Trajectories, y: Trajectories, *, n_delays: int = 4, rank: int = 6) -> float:
-    """Similarity of the operators of two populations, from −1 to 1.
+def dynamical_similarity(
+    x: Trajectories, y: Float[np.ndarray, "condition_y time_y unit_y"], *, n_delays: int = 4, rank: int = 6
+) -> float:
+    """Similarity of the operators of two populations, from −1 to 1; NaN where one of them is constant.
 
     Parameters
     ----------

@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from neuro_bpl.neural.responses import Population, centred, rows
+from neuro_bpl.neural import arguments
+from neuro_bpl.neural.responses import ROUNDING, Population, centred, rows
 from neuro_bpl.parameters import refusal
 
 
@@ -25,7 +26,7 @@ def cka(x: Population, y: Population, *, debiased: bool = True) -> float:
     -------
     float
         1 for populations that are equal up to rotation and scale (and permuted units); NaN where the unbiased HSIC of
-        a population with itself is not positive, so that there is no structure to compare.
+        a population with itself is not positive, so that there is no structure to compare, as in constant ones.
 
     Examples
     --------
@@ -34,13 +35,25 @@ def cka(x: Population, y: Population, *, debiased: bool = True) -> float:
     >>> round(cka(x, 3 * x @ rotation), 6)
     1.0
     """
+    arguments.flag("debiased", debiased, "the diagonals are left out, or not")
     first, second = paired_rows(x, y, at_least=4)
-    if debiased:
-        hsic, k, kk = unbiased_hsic, first @ first.T, second @ second.T
-    else:
-        hsic, k, kk = biased_hsic, centred(first) @ centred(first).T, centred(second) @ centred(second).T
+    hsic = unbiased_hsic if debiased else biased_hsic
+    k, kk = gram(first), gram(second)
     own = hsic(k, k), hsic(kk, kk)
-    return float(hsic(k, kk) / np.sqrt(own[0] * own[1])) if min(own) > 0 else float("nan")
+    least = ROUNDING * biased_hsic(k, k), ROUNDING * biased_hsic(kk, kk)
+    has_structure = own[0] > least[0] and own[1] > least[1]
+    return float(hsic(k, kk) / np.sqrt(own[0] * own[1])) if has_structure else float("nan")
+
+
+def gram(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "sample sample"]:
+    """X Xᵀ of the centred population: what is added to all samples changes no estimator, but would cost it digits.
+
+    Examples
+    --------
+    >>> gram(np.array([[1e9], [1e9 + 1], [1e9 + 2]])).tolist()
+    [[1.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 1.0]]
+    """
+    return centred(x) @ centred(x).T
 
 
 def biased_hsic(k: Float[np.ndarray, "n n"], kk: Float[np.ndarray, "n n"]) -> float:

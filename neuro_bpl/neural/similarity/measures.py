@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from neuro_bpl.neural.responses import rows
+from neuro_bpl.neural import arguments
+from neuro_bpl.neural.responses import rows, varies
 from neuro_bpl.neural.similarity.averaging import Target
 from neuro_bpl.neural.similarity.canonical_correlation import held_out_correlation
 from neuro_bpl.neural.similarity.dynamics import linear_operator, operator_similarity
-from neuro_bpl.neural.similarity.kernel_alignment import cka, unbiased_hsic
+from neuro_bpl.neural.similarity.kernel_alignment import cka, gram, unbiased_hsic
 from neuro_bpl.neural.similarity.linear_prediction import pooled_correlation, predicted
 from neuro_bpl.neural.similarity.procrustes import aligned
 from neuro_bpl.neural.similarity.representational_similarity import (
@@ -94,6 +95,8 @@ def predictivity(n_components: int = 8, n_folds: int = 5) -> Measure:
     """Correlation of recorded activity with that predicted from the model, in conditions that were not fitted."""
 
     def score(model: Averages, target: Target) -> float:
+        if not varies(model):
+            return math.nan
         held_out = folds(len(model), n_folds)
         return pooled_correlation(predicted(model, target.means, held_out, n_components), target.means)
 
@@ -107,6 +110,8 @@ def canonical(n_components: int = 4, n_folds: int = 5) -> Measure:
     """
 
     def score(model: Averages, target: Target) -> float:
+        if not varies(model):
+            return math.nan
         return held_out_correlation(model, target.means, folds(len(model), n_folds), n_components)
 
     def reliability(target: Target) -> float:
@@ -120,6 +125,8 @@ def procrustes(n_folds: int = 5) -> Measure:
     """Correlation of recorded activity with the model's, rotated and scaled to fit in other conditions."""
 
     def score(model: Averages, target: Target) -> float:
+        if not varies(model):
+            return math.nan
         return pooled_correlation(aligned(model, target.means, folds(len(model), n_folds)), target.means)
 
     return Measure("procrustes", score, _correlation_of_halves)
@@ -132,7 +139,7 @@ def kernel() -> Measure:
         return cka(model, target.means)
 
     def power(target: Target) -> tuple[float, float]:
-        first, second, every = (_gram(values) for values in (*target.halves(), target.means))
+        first, second, every = (gram(rows(values)) for values in (*target.halves(), target.means))
         return unbiased_hsic(first, second), unbiased_hsic(every, every)
 
     return Measure("cka", score, lambda target: cka(*target.halves()), power=power)
@@ -153,6 +160,8 @@ def representational(method: str = "pearson") -> Measure:
         return cross_validated_distances(parts[0], parts[1]), cross_validated_distances(parts[2], parts[3])
 
     def score(model: Averages, target: Target) -> float:
+        if not varies(model):
+            return math.nan
         return rdm_similarity(distances(_features(model)), recorded(target), method)
 
     def reliability(target: Target) -> float:
@@ -219,8 +228,8 @@ def measure(name: str, **options: Any) -> Measure:
     >>> measure("cca", n_components=3).name
     'cca'
     """
-    if name not in MEASURES:
-        fix = f'"{nearest(name, list(MEASURES))}"'
+    if not isinstance(name, str) or name not in MEASURES:
+        fix = f'"{nearest(str(name), list(MEASURES))}"'
         raise refusal("metric", name, ", ".join(MEASURES), "these measures are known", fix)
     for option, value in options.items():
         _check_option(name, option, value)
@@ -233,9 +242,7 @@ def _check_option(name: str, option: str, value: Any) -> None:
         fix = f"{nearest(option, known)}=…" if known else f'measure("{name}")'
         raise refusal(f"option of {name}", option, ", ".join(known) or "none", "it has these settings", fix)
     if option == "method":
-        if value not in CORRELATIONS:
-            fix = f'method="{nearest(str(value), list(CORRELATIONS))}"'
-            raise refusal(option, value, ", ".join(CORRELATIONS), "distances are correlated", fix)
+        arguments.one_of("method", value, list(CORRELATIONS), "distances are correlated")
         return
     least = 2 if option == "n_folds" else 1
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
@@ -245,10 +252,6 @@ def _check_option(name: str, option: str, value: Any) -> None:
 
 def _correlation_of_halves(target: Target) -> float:
     return pooled_correlation(*target.halves())
-
-
-def _gram(x: Averages) -> Float[np.ndarray, "sample sample"]:
-    return rows(x) @ rows(x).T
 
 
 def _features(x: Float[np.ndarray, "*lead time unit"]) -> Float[np.ndarray, "*lead feature"]:

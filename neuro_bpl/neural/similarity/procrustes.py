@@ -64,6 +64,7 @@ def aligned(
     turned = np.zeros_like(y)
     for out in held_out:
         offset, goal = x[~out].mean((0, 1)), y[~out].mean((0, 1))
-        q, scale = rotation((x[~out] - offset).reshape(-1, x.shape[-1]), (y[~out] - goal).reshape(-1, y.shape[-1]))
+        fit_x, fit_y = (centred(values[~out].reshape(-1, values.shape[-1])) for values in (x, y))
+        q, scale = rotation(fit_x, fit_y)
         turned[out] = scale * (x[out] - offset) @ q + goal
     return turned

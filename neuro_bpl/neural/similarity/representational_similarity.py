@@ -6,7 +6,9 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.spatial import distance
 
-from neuro_bpl.parameters import nearest, refusal
+from neuro_bpl.neural import arguments
+from neuro_bpl.neural.responses import ROUNDING, centred
+from neuro_bpl.parameters import refusal
 
 CORRELATIONS = {
     "pearson": stats.pearsonr,
@@ -25,7 +27,7 @@ def distances(x: Float[np.ndarray, "condition feature"]) -> Float[np.ndarray, " 
     >>> distances(np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]]))
     array([ 2.,  8., 10.])
     """
-    return distance.pdist(x, "sqeuclidean") / x.shape[1]
+    return distance.pdist(centred(x), "sqeuclidean") / x.shape[1]
 
 
 def cross_validated_distances(
@@ -42,7 +44,8 @@ def cross_validated_distances(
     >>> bool(np.allclose(cross_validated_distances(x, x), distances(x)))
     True
     """
-    products = first @ second.T / first.shape[1]
+    # What is added to all conditions changes no distance, but would cost it digits.
+    products = centred(first) @ centred(second).T / first.shape[1]
     own = np.diag(products)
     return (own[:, None] + own - products - products.T)[np.triu_indices(len(first), 1)]
 
@@ -61,6 +64,11 @@ def rdm(responses: xr.DataArray) -> xr.DataArray:
     >>> rdm(averages).sel(condition="L", other="R").item()
     4.0
     """
+    why, fix = "conditions are compared in pairs", "rdm(condition_means(responses))"
+    arguments.data_array("responses", responses, ("condition",), why, fix)
+    if "condition" not in responses.coords or not np.isfinite(responses.values).all():
+        got = "no labels of conditions" if "condition" not in responses.coords else "missing values"
+        raise refusal("responses", got, "finite numbers with a coordinate condition", why, fix)
     values = responses.transpose("condition", ...)
     names = values["condition"].values
     square = distance.squareform(distances(values.values.reshape(len(names), -1)))
@@ -85,16 +93,13 @@ def rdm_similarity(
     >>> round(rdm_similarity(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 9.0]), "spearman"), 6)
     1.0
     """
-    if method not in CORRELATIONS:
-        allowed = ", ".join(CORRELATIONS)
-        raise refusal(
-            "method", method, allowed, "distances are correlated", f'method="{nearest(method, [*CORRELATIONS])}"'
-        )
+    arguments.one_of("method", method, list(CORRELATIONS), "distances are correlated")
+    why, fix = "pairs of conditions are correlated", "distances of the same conditions, in the same order"
+    first, second = (arguments.array(n, at, 1, why, fix) for n, at in (("first", first), ("second", second)))
     if len(first) < 3 or len(first) != len(second):
         got, fix = (len(first), len(second)), "three conditions or more"
         raise refusal("pairs of conditions", got, "as many, at least 3", "fewer have no correlation", fix)
-    largest = max(np.abs(first).max(), np.abs(second).max(), 0.0)
-    if min(np.ptp(first), np.ptp(second)) <= 1e-12 * largest:
+    if any(np.ptp(values) <= ROUNDING * np.abs(values).max() for values in (first, second)):
         return 0.0
     return float(CORRELATIONS[method](first, second).statistic)
 
@@ -103,7 +108,8 @@ def rdm_ceiling(rdms: Float[np.ndarray, "subject pair"]) -> tuple[float, float]:
     """Lower and upper bound of what the best model scores on average over subjects (Nili et al. 2014).
 
     Lower: the mean correlation of each subject with the mean of the others. Upper: with the mean of all. RDMs are
-    standardised first, for which these are bounds of Pearson's correlation.
+    standardised first, for which these are bounds of Pearson's correlation; one that tells no pair apart correlates by
+    0 with every other.
 
     Examples
     --------
@@ -111,7 +117,13 @@ def rdm_ceiling(rdms: Float[np.ndarray, "subject pair"]) -> tuple[float, float]:
     >>> 0.9 < lower < upper <= 1
     True
     """
-    standard = stats.zscore(rdms, axis=1)
+    why, fix = "each subject has a distance for each pair", "np.stack([distances of one subject, of another])"
+    rdms = arguments.array("rdms", rdms, 2, why, fix)
+    if rdms.shape[0] < 2 or rdms.shape[1] < 3:
+        raise refusal("rdms", rdms.shape, "two subjects or more, three pairs or more", why, fix)
+    deviations = centred(rdms.T).T
+    size = deviations.std(1, keepdims=True)
+    standard = np.divide(deviations, size, out=np.zeros_like(deviations), where=size > 0)
     total = standard.sum(0)
     lower = [rdm_similarity(own, total - own) for own in standard]
     upper = [rdm_similarity(own, total) for own in standard]

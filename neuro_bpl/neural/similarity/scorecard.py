@@ -61,7 +61,7 @@ def labelled(
     told = {rule: {"used": contest.used[rule], "performance": performances[rule]} for rule in rules}
     columns["used"] = (("rule", "seed"), _padded(told, rules, "used", seeds) == 1, "network is compared")
     left_out = [int((~contest.used[rule]).sum()) for rule in rules]
-    columns["n_left_out"] = ("rule", left_out, "networks left out: diverged, or outside of `matched`")
+    columns["n_left_out"] = ("rule", left_out, "networks left out: diverged, are constant, or are outside of `matched`")
     columns["performance"] = (("rule", "seed"), _padded(told, rules, "performance", seeds), "task performance")
     coords = {"metric": [one.name for one in chosen], "rule": rules, "seed": np.arange(seeds), "pair": pairs}
     variables = {
@@ -84,8 +84,8 @@ def decided(result: xr.Dataset, level: float) -> xr.Dataset:
     """P-values adjusted for all tests of this result, and the rule that differs from every other one.
 
     A rule that scores higher than the others may still be far from the recording, which may be of neither. So it is
-    `closest` only if it also exceeds the null (`p_null` at most `level`) and the baseline. That is asked on top of the
-    tests of differences, so that it needs no correction of its own.
+    `closest` only if it also exceeds the null (`p_null` at most `level`) and the baseline, if there is one. That is
+    asked on top of the tests of differences, so that it needs no correction of its own.
     """
     adjusted = holm(result["p"].values.reshape(-1)).reshape(result["p"].shape)
     texts = {
@@ -96,7 +96,7 @@ def decided(result: xr.Dataset, level: float) -> xr.Dataset:
     p_holm = result["p"].copy(data=adjusted)
     differs = p_holm < level
     closest = xr.full_like(result["mean"].isel(rule=0, drop=True), "", dtype=object)
-    resembles = (result["p_null"] <= level) & (result["mean"] > result["baseline"])
+    resembles = (result["p_null"] <= level) & ~(result["mean"] <= result["baseline"])
     rules = result["rule"].values.tolist()
     for rule in rules:
         wins = resembles.sel(rule=rule, drop=True)

@@ -1,7 +1,7 @@
 """Checkpoints: a tree of arrays as one flat array for each number format, and back."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import jax
@@ -41,15 +41,20 @@ def pack(tree: Tree) -> dict[str, np.ndarray]:
     return {dtype: np.concatenate(arrays) for dtype, arrays in columns.items()}
 
 
-def unpack(packed: Mapping[str, np.ndarray], stored: Sequence[str], like: Tree) -> Tree:
+def unpack(packed: Mapping[str, np.ndarray], stored: Sequence[str] | None, like: Tree) -> Tree:
     """The tree that was packed with the layout `stored`, in the shapes and formats of `like`.
+
+    Without a layout, as in runs of version 0.1.0, the number of numbers of each format is compared.
 
     Raises
     ------
     CheckpointError
         If its arrays are not those of `like`.
     """
-    _check_layout(stored, layout(like))
+    if stored is None:
+        _check_layout(_counts(packed.items()), _counts((leaf.dtype.name, leaf) for leaf in jax.tree.leaves(like)))
+    else:
+        _check_layout(stored, layout(like))
     at = dict.fromkeys(packed, 0)
 
     def take(leaf: jax.ShapeDtypeStruct) -> jax.Array:
@@ -58,6 +63,14 @@ def unpack(packed: Mapping[str, np.ndarray], stored: Sequence[str], like: Tree) 
         return jnp.asarray(np.asarray(packed[dtype][start : at[dtype]]).reshape(leaf.shape))
 
     return jax.tree.map(take, like)
+
+
+def _counts(arrays: Iterable[tuple[str, np.ndarray | jax.ShapeDtypeStruct]]) -> list[str]:
+    """How many numbers there are of each format."""
+    counts: dict[str, int] = {}
+    for dtype, array in arrays:
+        counts[dtype] = counts.get(dtype, 0) + array.size
+    return [f"{dtype} ({n},)" for dtype, n in sorted(counts.items())]
 
 
 def _check_layout(stored: Sequence[str], wanted: Sequence[str]) -> None:

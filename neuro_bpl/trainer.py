@@ -116,7 +116,7 @@ class Trainer:
         if stored is not None:
             make = partial(birth, circuit, task, batch_size, watch=part.watch)
             like, _ = jax.eval_shape(make, self.hyper, self.keys, start)
-            layout = json.loads(stored.attrs.get("checkpoint", "[]"))
+            layout = json.loads(stored.attrs.get("checkpoint", "null"))
             return checkpoint.unpack(stored.checkpoint, layout, like), int(stored.attrs["updates"])
         learners, first_batch = born(circuit, task, batch_size, self.hyper, self.keys, start, part.watch)
         circuit.check(first_batch)

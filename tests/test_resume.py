@@ -333,9 +333,9 @@ def kill_and_resume(path, kills, updates, evaluations, seed):
 @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.full)])
 def test_a_killed_run_loses_no_committed_update_and_ends_as_if_it_had_not_been_killed(tmp_path, kills):
     path = tmp_path / "run"
-    found = kill_and_resume(path, kills, 30, 15, seed=1)
-    assert 0 < max(found) < 30, found
-    assert_identical(nb.open_run(path), train(n_updates=30, n_evaluations=15), but=("created_at", "model"))
+    found = kill_and_resume(path, kills, 200, 100, seed=1)
+    assert 0 < max(found) < 200, found
+    assert_identical(nb.open_run(path), train(n_updates=200, n_evaluations=100), but=("created_at", "model"))
 
 
 @pytest.mark.science

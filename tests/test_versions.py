@@ -13,7 +13,7 @@ import stopped_run
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import provenance
+from neuro_bpl import checkpoint, provenance
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}  # rounding of float32, after six updates
 
@@ -74,3 +74,11 @@ def test_the_files_are_of_the_oldest_and_of_new_versions(tmp_path):
 @pytest.mark.skipif("NEURO_BPL_INSTALLED" not in os.environ, reason="the package is that of the checkout")
 def test_what_is_tried_is_the_installed_package():
     assert Path(sysconfig.get_path("purelib")) in Path(nb.__file__).parents
+
+
+def test_a_checkpoint_without_a_layout_is_read_where_as_many_numbers_are_wanted():
+    tree = (np.arange(6, dtype="float32").reshape(2, 3), np.int32(4))
+    back = checkpoint.unpack(checkpoint.pack(tree), None, jax.eval_shape(lambda: tree))
+    jax.tree.map(np.testing.assert_array_equal, back, tree)
+    with pytest.raises(checkpoint.CheckpointError, match=r"float32 \(6,\) as array 0(?s:.*)float32 \(5,\)"):
+        checkpoint.unpack(checkpoint.pack(tree), None, jax.eval_shape(lambda: (tree[0].ravel()[:5], tree[1])))

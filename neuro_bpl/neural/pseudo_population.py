@@ -128,7 +128,8 @@ def _names(responses: Sequence[xr.DataArray]) -> list[str]:
 def _check(responses: Sequence[xr.DataArray]) -> None:
     fix = "pooled([one, other])"
     if not isinstance(responses, (list, tuple)) or not len(responses):
-        raise refusal("responses", type(responses).__name__, "a list of sessions", "units are put together", fix)
+        got = responses if isinstance(responses, (list, tuple)) else type(responses).__name__
+        raise refusal("responses", got, "a list of one session or more", "units are put together", fix)
     for one in responses:
         arguments.data_array("responses", one, ("time", "trial", "unit"), "units are put together", fix)
         if "time" not in one.coords:

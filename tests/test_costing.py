@@ -332,11 +332,10 @@ def test_the_ladder_goes_down_only():
 
 def test_where_nobody_knows_what_is_free_nothing_is_refused(monkeypatch):
     only(monkeypatch, None)
-    part = part_of(nb.rtrl(), n_units=10_000)
-    fitting.check_memory(part, costing.of_part(part))
+    fitting.check_memory(part_of(nb.rtrl(), n_units=10_000))
     only(monkeypatch, 10**9)
     with refused("cost = Cost"):
-        fitting.check_memory(part, costing.of_part(part))
+        fitting.check_memory(part_of(nb.rtrl(), n_units=10_000))
 
 
 def test_a_sweep_splits_what_is_too_large_and_refuses_what_still_is(monkeypatch):

@@ -174,7 +174,7 @@ def _trials(
         meanings = ("units recorded from here", "units recorded until here")
         columns |= {name: (b, "s", text) for name, b, text in zip(RECORDED, bounds, meanings, strict=True)}
     made = kept.get("made", ())
-    return {name: column for name, column in columns.items() if name not in made}, nwb.trials.id[:], taken, names
+    return {name: column for name, column in columns.items() if name not in made}, tables.ids(nwb.trials), taken, names
 
 
 def _events(nwb: Any, kept: Mapping[str, Any], trials: tables.Columns) -> tuple[tables.Columns | None, list[Any]]:

@@ -49,6 +49,14 @@ def columns_of(table: Any, kept: Mapping[str, Any], events: Iterable[str] = ()) 
     return found | empty_columns(empty), taken
 
 
+def ids(table: Any) -> np.ndarray:
+    """Ids of the rows of a table in a file, as the file has them: HDMF counts rows where there are none."""
+    if isinstance(table.id.data, list):
+        why = "rows are found by their ids, and this file has none"
+        raise refusal(f"{table.name}/id", None, "an id for each row", why, "another copy of the file")
+    return np.asarray(table.id[:])
+
+
 def renamed(columns: Columns, taken: Sequence[str]) -> tuple[Columns, dict[str, str]]:
     """Columns of which none is called as something that a session has of its own, and what names they have got.
 

@@ -46,7 +46,7 @@ def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:
     if regions is not None and "region" not in columns:
         columns["region"] = (regions, "1", "location of the unit's electrodes")
         taken += [table["electrodes"], getattr(table["electrodes"], "target", None), nwb.electrodes["location"]]
-    names = np.asarray(columns.pop(tables.NAMES)[0] if kept.get("named") else table.id[:])
+    names = np.asarray(columns.pop(tables.NAMES)[0] if kept.get("named") else tables.ids(table))
     columns, renamed = tables.renamed(columns, TAKEN["units"])
     if len(set(names.tolist())) < len(names):
         columns["id"], names = (names, "1", "id in the file"), np.arange(len(names))

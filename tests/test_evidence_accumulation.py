@@ -147,7 +147,7 @@ def test_populations_that_make_no_sense_are_refused(untyped):
         pooled([])
     with refused("time", "same times"):
         pooled([one, session("b", np.ones((2, 2, 1)), ["L", "R"], (0.1, 0.3))])
-    with refused("dims"):
+    with refused("responses", "time, trial, unit"):
         pooled([one.isel(unit=0)])
     with refused("label"):
         pseudo_trials(one, "went_right")

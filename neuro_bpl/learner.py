@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from neuro_bpl import optimizers as optimising
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.compilation import ONCE, Options, compiled, known
+from neuro_bpl.compilation import Options, compiled
 from neuro_bpl.metrics import Outcome
 from neuro_bpl.moment import Moment, moments, online_outcome
 from neuro_bpl.observers import Comparison, observe, observed
@@ -163,20 +163,6 @@ def birth(
     first_batch = sample(task, level, data_key, noise_key, batch_size)
     circuit.check(first_batch)
     return newborn(circuit, task, batch_size, hyper, (keys[0], keys[2]), weights, watch), first_batch
-
-
-def born(
-    circuit: Circuit,
-    task: Task,
-    batch_size: int,
-    hyper: Hyperparameters,
-    keys: Keys,
-    weights: Weights | None,
-    watch: Watch = NOBODY,
-) -> tuple[Learner, Trials]:
-    """`birth`, compiled as what runs once."""
-    program = compiled(birth, known(ONCE), ("circuit", "batch_size"))
-    return program(circuit, task, batch_size, hyper, keys, weights, watch)
 
 
 def learn_batch(

@@ -13,9 +13,9 @@ from jaxtyping import Array, PyTree
 
 from neuro_bpl import checkpoint, contents, evaluation, fitting, recording, results, writer
 from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.compilation import LOOP, ONCE, Options, known, read, written
+from neuro_bpl.compilation import LOOP, ONCE, Options, compiled, known, read, written
 from neuro_bpl.experiment import Experiment
-from neuro_bpl.learner import Hyperparameters, Keys, Learner, Update, birth, born, run_updates
+from neuro_bpl.learner import Hyperparameters, Keys, Learner, Update, birth, run_updates
 from neuro_bpl.legality import check_descent
 from neuro_bpl.parameters import refusal
 from neuro_bpl.progress import Report
@@ -118,7 +118,8 @@ class Trainer:
             like, _ = jax.eval_shape(make, self.hyper, self.keys, start)
             layout = json.loads(stored.attrs.get("checkpoint", "null"))
             return checkpoint.unpack(stored.checkpoint, layout, like), int(stored.attrs["updates"])
-        learners, first_batch = born(circuit, task, batch_size, self.hyper, self.keys, start, part.watch)
+        program = compiled(birth, known(ONCE), ("circuit", "batch_size"))
+        learners, first_batch = program(circuit, task, batch_size, self.hyper, self.keys, start, part.watch)
         circuit.check(first_batch)
         piece = {**results.parameters(part), **self.look(learners, 0)}
         self.check_space(piece, learners)

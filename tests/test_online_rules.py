@@ -244,6 +244,17 @@ def test_symmetric_feedback_is_the_immediate_error(cell):
     assert nb.eprop("random") == nb.rflo()
 
 
+@pytest.mark.parametrize("cell", EXACT)
+def test_where_only_the_output_learns_the_cortex_feels_the_cost_of_its_rates_alone(cell):
+    circuit, weights, trials = setting(cell)
+    got, exact = (rule.gradients(circuit, weights, trials, KEY) for rule in (nb.output_only(), nb.bptt()))
+    assert relative_error(got.readout, exact.readout) <= 1e-12
+    assert min(size(exact.readout), size(exact.cortex)) > 1e-3
+    unheard = weights._replace(feedback=0 * weights.feedback)
+    assert relative_error(got.cortex, gradient(nb.feedback_alignment(), circuit, unheard, trials)) <= 1e-12
+    assert (size(got.cortex) > 0) == (circuit.regularization.rates > 0)
+
+
 def many_gradients(rule, n_draws):
     """Gradients of a small circuit from as many keys, and the exact one, as vectors."""
     circuit = nb.Circuit(nb.RateCortex(2, 3, tau=0.04), nb.LinearReadout(2))

@@ -1,6 +1,7 @@
 """Probing: quantities of one network on the task's fixed probe batch, with weights held."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -199,3 +200,24 @@ def rates(probe: Probe) -> Float[Array, "trial time unit"]:
 def cortical_state(probe: Probe) -> Float[Array, "trial time state"]:
     """All components of the state, rates first."""
     return flat(probe.seen.trajectory.s_t).T
+
+
+COMPUTED: dict[str, Callable[[Probe], Array]] = {
+    "gradient_alignment": alignment,
+    "td_error_size": td_error_size,
+    "weight_alignment": weight_alignment,
+    "update_alignment": lambda probe: predictor_updates(probe).alignment,
+    "update_bias": lambda probe: predictor_updates(probe).bias_squared,
+    "update_variance": lambda probe: predictor_updates(probe).variance,
+    "rates": rates,
+    "cortical_state": cortical_state,
+    "outputs": outputs,
+    "granule_rates": granule,
+    "predicted_gradient": lambda probe: predicted(probe).T,
+    "true_gradient": lambda probe: flat(probe.exact).T,
+    "lambda_target": lambda probe: lambda_target(probe).T,
+    "td_error": lambda probe: td_error(probe).T,
+    "cortical_trace": cortical_trace,
+    "predictor_trace": predictor_trace,
+}
+"""What computes each quantity that is looked at on the probe batch."""

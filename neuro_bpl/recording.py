@@ -5,7 +5,7 @@ batch, with weights held (`probing`): at every evaluation, or (large ones) at ev
 curriculum, measures of gradients are taken on trials of each network's own level instead.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from jaxtyping import Array
@@ -13,7 +13,6 @@ from jaxtyping import Array
 from neuro_bpl import probing
 from neuro_bpl.circuit import Circuit, Weights
 from neuro_bpl.parameters import nearest, refusal
-from neuro_bpl.probing import Probe
 from neuro_bpl.rules import LearningRule
 from neuro_bpl.trials import Trials
 
@@ -24,7 +23,7 @@ class Quantity(NamedTuple):
     """A recordable quantity.
 
     Its group in the run, its dims beside `seed`, unit (`{loss}` stands for the unit of the loss), name in words and
-    cadence; what computes it on the probe batch; and what it needs of the rule's credit or trace.
+    cadence; and what it needs of the rule's credit or trace.
     """
 
     group: str
@@ -32,7 +31,6 @@ class Quantity(NamedTuple):
     units: str
     long_name: str
     cadence: str
-    of: Callable[[Probe], Array] | None = None
     needs: tuple[str, ...] = ()
 
 
@@ -58,7 +56,6 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "cosine of the predicted with the true future gradient, mean over probe trials",
         EVALUATION,
-        probing.alignment,
         ("predicting",),
     ),
     "td_error_size": Quantity(
@@ -67,7 +64,6 @@ QUANTITIES: dict[str, Quantity] = {
         "{loss} per unit of state",
         "length of the TD error, root mean square over probe trials",
         EVALUATION,
-        probing.td_error_size,
         ("predicting", "discount"),
     ),
     "weight_alignment": Quantity(
@@ -76,7 +72,6 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "cosine of the rule's gradient of the cortical weights with BPTT's, on the probe batch",
         EVALUATION,
-        probing.weight_alignment,
     ),
     "update_alignment": Quantity(
         "gradients",
@@ -84,7 +79,6 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "cosine of the update of the predictor with that towards the true future gradient, on the probe batch",
         EVALUATION,
-        lambda probe: probing.predictor_updates(probe).alignment,
         ("predicting",),
     ),
     "update_bias": Quantity(
@@ -93,7 +87,6 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "squared bias of the update of the predictor, relative to that towards the true future gradient, squared",
         EVALUATION,
-        lambda probe: probing.predictor_updates(probe).bias_squared,
         ("predicting",),
     ),
     "update_variance": Quantity(
@@ -102,7 +95,6 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "variance of the update of the predictor over probe trials and draws, relative as its bias is",
         EVALUATION,
-        lambda probe: probing.predictor_updates(probe).variance,
         ("predicting",),
     ),
     "rates": Quantity(
@@ -111,7 +103,6 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "cortical firing rate",
         SNAPSHOT,
-        probing.rates,
     ),
     "cortical_state": Quantity(
         "activity",
@@ -119,11 +110,10 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "cortical state, rates first",
         SNAPSHOT,
-        probing.cortical_state,
     ),
-    "outputs": Quantity("activity", ("snapshot", "trial", "time", "output"), "1", "readout", SNAPSHOT, probing.outputs),
+    "outputs": Quantity("activity", ("snapshot", "trial", "time", "output"), "1", "readout", SNAPSHOT),
     "granule_rates": Quantity(
-        "activity", ("snapshot", "trial", "time", "granule"), "1", "granule cell activity", SNAPSHOT, probing.granule
+        "activity", ("snapshot", "trial", "time", "granule"), "1", "granule cell activity", SNAPSHOT
     ),
     "predicted_gradient": Quantity(
         "activity",
@@ -131,7 +121,6 @@ QUANTITIES: dict[str, Quantity] = {
         "{loss} per unit of state",
         "synthetic gradient: Purkinje and nuclear output, of the mean loss of a training batch",
         SNAPSHOT,
-        lambda probe: probing.predicted(probe).T,
         ("predicting",),
     ),
     "true_gradient": Quantity(
@@ -140,7 +129,6 @@ QUANTITIES: dict[str, Quantity] = {
         "{loss} per unit of state",
         "true future gradient of the mean loss of a training batch",
         SNAPSHOT,
-        lambda probe: probing.flat(probe.exact).T,
     ),
     "lambda_target": Quantity(
         "activity",
@@ -148,7 +136,6 @@ QUANTITIES: dict[str, Quantity] = {
         "{loss} per unit of state",
         "what the predictor learns from: the λ-target",
         SNAPSHOT,
-        lambda probe: probing.lambda_target(probe).T,
         ("predicting",),
     ),
     "td_error": Quantity(
@@ -157,7 +144,6 @@ QUANTITIES: dict[str, Quantity] = {
         "{loss} per unit of state",
         "TD error, carried by climbing fibres",
         SNAPSHOT,
-        lambda probe: probing.td_error(probe).T,
         ("predicting", "discount"),
     ),
     "cortical_trace": Quantity(
@@ -166,7 +152,6 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "cortical eligibility trace of a unit's synapses from inputs, rates and bias",
         SNAPSHOT,
-        probing.cortical_trace,
         ("eligibility",),
     ),
     "predictor_trace": Quantity(
@@ -175,7 +160,6 @@ QUANTITIES: dict[str, Quantity] = {
         "1",
         "predictor's eligibility trace, length over all its weights",
         SNAPSHOT,
-        probing.predictor_trace,
         ("predicting", "decay"),
     ),
     "cosine": _compared("cosine of the rule's gradient with BPTT's"),
@@ -269,7 +253,7 @@ def _check_list(names: Iterable[str]) -> None:
 
 def probed(names: Iterable[str], *cadences: str) -> tuple[str, ...]:
     """Those of the names that are computed on the probe batch, at these cadences."""
-    return tuple(name for name in names if QUANTITIES[name].of is not None and QUANTITIES[name].cadence in cadences)
+    return tuple(name for name in names if name in probing.COMPUTED and QUANTITIES[name].cadence in cadences)
 
 
 def of_level(names: Iterable[str]) -> tuple[str, ...]:
@@ -282,5 +266,4 @@ def on_probe(
 ) -> dict[str, Array]:
     """Quantities of one network on the probe batch, weights held."""
     probe = probing.on(circuit, rule, weights, trials, batch_size)
-    computed = {name: QUANTITIES[name].of for name in names}
-    return {name: of(probe) for name, of in computed.items() if of is not None}
+    return {name: probing.COMPUTED[name](probe) for name in names}

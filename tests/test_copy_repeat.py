@@ -16,7 +16,6 @@ import neuro_bpl as nb
 from neuro_bpl import probing, rule_words
 from neuro_bpl.learner import run_updates
 from neuro_bpl.metrics import Outcome
-from neuro_bpl.recording import QUANTITIES
 from neuro_bpl.tasks import CopyRepeat
 from neuro_bpl.tasks.held_out import held_out_key
 
@@ -178,7 +177,7 @@ def test_gradients_are_measured_on_trials_of_the_level_that_is_learnt():
                 probe = probing.on(circuit, nb.bp_lambda(), weights, trials, 4)
                 for name in measured:
                     found = run["gradients"][name].isel(seed=seed, update=-1)
-                    assert np.allclose(found, QUANTITIES[name].of(probe), rtol=1e-6, equal_nan=True) == same
+                    assert np.allclose(found, probing.COMPUTED[name](probe), rtol=1e-6, equal_nan=True) == same
     assert run["activity"]["rates"].dims == ("seed", "snapshot", "trial", "time", "unit")
 
 

@@ -53,8 +53,7 @@ def forms(part: Part, free: int) -> Iterator[tuple[str, Part]]:
     """Forms of a part that need less memory, nearest first, with what to type for each."""
     for name, rung in rungs(part.first.rule):
         if (smaller := _with_rung(part, name, rung)) is not None:
-            package = type(rung).__module__.split(".")[1]
-            yield f"dataclasses.replace(rule, {name}=nb.{package}.{rung!r})", smaller
+            yield f"dataclasses.replace(rule, {name}=nb.{name}s.{rung!r})", smaller
     batch_size, share = part.first.schedule.batch_size, _share(part, free)
     for n in _fewer(part.n_seeds, share):
         yield f"seeds={n}, and the others in other runs", _with_seeds(part, n)

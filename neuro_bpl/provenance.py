@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def versions() -> dict[str, str]:
 
 def _commit() -> str:
     """Commit of the source tree that this package runs from; empty where it is installed or git is missing."""
-    here = Path(__file__).resolve().parent.parent
+    here = Path(str(files("neuro_bpl"))).resolve().parent
     if not (here / ".git").exists():
         return ""
     try:

@@ -246,7 +246,7 @@ def open_run(path: Path | str) -> xr.DataTree:
     path = as_path(path)
     if not path.exists():
         raise FileNotFoundError(
-            f"there is no run at {path}.\n  Type: python models/sequential_digits.py --output {path} to make one."
+            f'there is no run at {path}.\n  Type: train(..., output="{path}") to make one, or the path of a run.'
         )
     if not is_store(path):
         raise _damaged(path, "it is not a store")

@@ -194,18 +194,27 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.science)])
-def test_a_sweep_whose_own_process_is_stopped_goes_on_from_every_commit(wanted_long, tmp_path, how):
-    path, script = tmp_path / "run", tmp_path / "script.py"
+def stopped_sweep(path, script, how):
+    """Updates of both parts, committed when the process that trains them was stopped."""
     script.write_text(CHILD.format(tests=str(ROOT / "tests"), grid=GRID, path=str(path), long=LONG))
     child = subprocess.Popen([sys.executable, script], cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
     while child.poll() is None and not updates(path, "0"):
         time.sleep(0.02)
     # As from the keyboard, the workers are interrupted, too.
     (os.kill if how == signal.SIGKILL else os.killpg)(child.pid, how)
-    assert child.wait(timeout=30) != 0
-    found = [updates(path, name) or 0 for name in ("0", "1")]
+    child.wait(timeout=30)
+    return [updates(path, name) for name in ("0", "1")]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.science)])
+def test_a_sweep_whose_own_process_is_stopped_goes_on_from_every_commit(wanted_long, tmp_path, how):
+    # On a busy machine a sweep may have ended before it is looked at: another one is stopped then.
+    for attempt in range(5):
+        path = tmp_path / f"run_{attempt}"
+        found = stopped_sweep(path, tmp_path / "script.py", how)
+        if any(0 < done < LONG["n_updates"] for done in found):
+            break
     assert any(0 < done < LONG["n_updates"] for done in found)
     run = sweep(GRID, output=path, at_once=2, resume=True, **LONG)
     assert_identical(run, wanted_long)

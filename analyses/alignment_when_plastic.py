@@ -15,8 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import selection
 
 COMMAND = (
     "python models/target_reaching.py --plastic --rule bp_lambda:0,bp_lambda:0.5,bp_lambda:1 --sweep n_steps=10,20"
@@ -68,9 +70,9 @@ def report(values: xr.DataArray) -> None:
         for rule in values.rule.values:
             own, above = values.sel(n_steps=steps, rule=rule).mean("update").values, "–"
             if rule in gain.rule.values:
-                mean, low, high = figures.interval95(gain.sel(n_steps=steps, rule=rule).values)
+                mean, low, high = scripting.interval95(gain.sel(n_steps=steps, rule=rule).values)
                 above = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
-            print(f"| {steps} | {rule} | {cli.mean_and_spread(own, 2)} | {above} |")
+            print(f"| {steps} | {rule} | {scripting.mean_and_spread(own, 2)} | {above} |")
 
 
 def draw_over_learning(axes: Axes, values: xr.DataArray) -> None:
@@ -105,11 +107,11 @@ def draw(values: xr.DataArray) -> Figure:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    values = cosines(figures.selected(nb.open_run(p.run), p.select))
+    values = cosines(selection.selected(nb.open_run(p.run), p.select))
     report(values)
     for path in figures.save(draw(values), p.output):
         print(f"figure: {path}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -19,11 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.neural import cursor, manifold, repertoire
-from neuro_bpl.neural.fetching import fetch, paths
-from neuro_bpl.neural.golub import read_golub
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.neural import fetch, read_golub
+from neuro_bpl.neural.measures import cursor, manifold, repertoire
+from neuro_bpl.neural.sessions.fetching import paths
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
 
 COMMAND, RECORDING = "python models/bci_relearning.py", "golub2018"
 MONKEY, IDLE = "monkey, learnt", "monkey, halves before learning"
@@ -190,16 +191,16 @@ def report(
     for name, words in MEASURES.items():
         shown = intervals.get(name)
         own = f"{float(recorded[name]):+.3f}" + (f" [{shown.low:+.3f}, {shown.high:+.3f}]" if shown else "")
-        cells = [figures.summary95(at[name].sel(rule=rule).values, "+.3f") for rule in rules]
+        cells = [scripting.summary95(at[name].sel(rule=rule).values, "+.3f") for rule in rules]
         print(f"| {words} | {own} | {' | '.join(cells)} |")
-    start = figures.summary95(found["perturbed"].isel(snapshot=0, rule=0).values, "+.3f")
+    start = scripting.summary95(found["perturbed"].isel(snapshot=0, rule=0).values, "+.3f")
     print(f"\nprogress before, permuted map: monkey {float(recorded['start']):.3f}, models {start}")
     for name, (value, low, high) in idle.items():
         print(f"monkey, halves before learning: {MEASURES[name]} {value:+.3f} [{low:+.3f}, {high:+.3f}]")
     print(f"repertoire change of the monkey: 95 % of label permutations below {chance[0]:+.3f}, p = {chance[1]:.3f}")
     for rule in rules:
         last = regained(found).isel(snapshot=-1).sel(rule=rule).values
-        print(f"at the end, {rule}: regained {figures.summary95(last, '+.3f')}")
+        print(f"at the end, {rule}: regained {scripting.summary95(last, '+.3f')}")
 
 
 def draw_course(axes: Axes, found: xr.Dataset, recorded: xr.Dataset) -> None:
@@ -277,4 +278,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

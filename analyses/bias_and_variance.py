@@ -14,8 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import selection
 
 MEASURES = {"update_alignment": 2, "update_bias": 2, "update_variance": 1, "gradient_alignment": 2, "loss": 4}
 WORDS = {
@@ -66,7 +68,7 @@ def report(found: xr.Dataset) -> None:
     for at in itertools.product(*(found[dim].values.tolist() for dim in dims)):
         one = found.sel(dict(zip(dims, at, strict=True)))
         name = ", ".join(str(v) if dim == "rule" else f"{dim} {v}" for dim, v in zip(dims, at, strict=True))
-        cells = [cli.mean_and_spread(one[measure].values, digits) for measure, digits in MEASURES.items()]
+        cells = [scripting.mean_and_spread(one[measure].values, digits) for measure, digits in MEASURES.items()]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
@@ -111,7 +113,7 @@ def draw(found: xr.Dataset, title: str) -> Figure:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = figures.selected(nb.open_run(p.run), p.select)
+    run = selection.selected(nb.open_run(p.run), p.select)
     found = measures(run)
     report(found)
     for path in figures.save(draw(found, Path(p.run).name.replace("_", " ")), p.output):
@@ -119,4 +121,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

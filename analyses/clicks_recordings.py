@@ -20,12 +20,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from neuro_bpl import cli, figures
-from neuro_bpl.neural.alignment import align
-from neuro_bpl.neural.binning import bin
-from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.psychometry import curve, intervals, psychometric
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.neural import align, bin, choice_auc, psychometric, rectified
+from neuro_bpl.neural.measures.psychometry import curve, intervals
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
 
 WINDOWS = ((-0.3, 0.0), (0.0, 0.2), (0.2, 0.4))  # seconds from stimulus onset
 LOOKS = {"FOF": ("#0072B2", "-", "o"), "PPC": ("#D55E00", "--", "s")}
@@ -253,4 +252,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from neuro_bpl.neural.alignment import align
-from neuro_bpl.neural.binning import bin, rate
-from neuro_bpl.neural.clicks import trials_of
-from neuro_bpl.neural.pseudo_population import pooled
-from neuro_bpl.neural.responding import respond
+from neuro_bpl.neural import align, bin, pooled, rate, respond, trials_of
 
 NEWBORN = "newborn"
 DT, NOISE = "circuit.cortex.dt", "task.click_noise"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import xarray as xr
 
-from neuro_bpl.neural.fetching import fetch, paths
-from neuro_bpl.neural.reading import read
-from neuro_bpl.parameters import refusal
+from neuro_bpl.neural import fetch, read
+from neuro_bpl.neural.sessions.fetching import paths
+from neuro_bpl.refusals import refusal
 
 
 def sessions_of(folder: str, download: bool = False) -> list[xr.DataTree]:

@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.neural.climbing_fibres import read_deverett, share_above
-from neuro_bpl.neural.fetching import fetch
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.neural import fetch, read_deverett, share_above
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import selection
 
 COMMAND = "python models/evidence_accumulation.py"
 NUMBERS = ("total_rate", "shortest", "longest", "dt", "click_noise", "n_validation", "n_test", "n_probe")
@@ -86,7 +87,7 @@ def conditions(outputs: xr.DataArray, trials: nb.Trials) -> xr.DataArray:
 def check_accuracy(belongs: xr.DataArray, run: xr.DataTree) -> None:
     """Refuse trials that the networks do not answer as well as those they were evaluated on: they are other trials."""
     n_trials = belongs.sizes["trial"]
-    evaluated = figures.by_rule(run["evaluation"]["accuracy"].sel(split="validation", drop=True), run)
+    evaluated = selection.by_rule(run["evaluation"]["accuracy"].sel(split="validation", drop=True), run)
     wanted = evaluated.sel(update=belongs.snapshot, rule=belongs.rule, drop=True)
     got = belongs.sel(condition="correct", drop=True).mean("trial")
     off = float((np.abs(got - wanted) / np.sqrt((wanted * (1 - wanted) + 1 / n_trials) / n_trials)).max())
@@ -165,7 +166,7 @@ def report(found: xr.DataArray, null: xr.DataArray, belongs: xr.DataArray, recor
         for rule in found.rule.values:
             for way in found.read_out.values:
                 at = {"contrast": contrast, "rule": rule, "read_out": way}
-                mean, low, high = figures.finite95(found.sel(at).values)
+                mean, low, high = scripting.finite95(found.sel(at).values)
                 dealt = null.sel(at).mean("seed").values
                 dealt = dealt[np.isfinite(dealt)]
                 chance = "[{:.3f}, {:.3f}]".format(*np.quantile(dealt, [0.025, 0.975])) if dealt.size else "–"
@@ -196,7 +197,7 @@ def draw_shares(axes: Axes, found: xr.DataArray, share: float) -> None:
         marker, colour = MARKERS[str(way)]
         for place, contrast in enumerate(found.contrast.values):
             values = found.sel(contrast=contrast, read_out=way).values
-            x, (mean, low, high) = place + 0.24 * (number - 1), figures.finite95(values)
+            x, (mean, low, high) = place + 0.24 * (number - 1), scripting.finite95(values)
             axes.plot(x + 0.05 + 0.02 * np.arange(len(values)), values, marker, color=colour, markersize=2.5, alpha=0.5)
             label = str(way) if place == 0 else None
             bars = [[mean - low], [high - mean]]
@@ -223,12 +224,12 @@ def draw(found: xr.DataArray, recorded: xr.Dataset) -> Figure:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = figures.selected(nb.open_run(p.run), p.select)
+    run = selection.selected(nb.open_run(p.run), p.select)
     wanted = ("td_error", "outputs")
     if "activity" not in run or not set(wanted) <= set(run["activity"].data_vars):
         raise refusal("run", p.run, f"a run that recorded {' and '.join(wanted)}", "δ and choices are read", COMMAND)
     activity = run["activity"].to_dataset().isel(snapshot=-1)
-    td_error, outputs = (figures.by_rule(activity[name], run).drop_vars("trial") for name in wanted)
+    td_error, outputs = (selection.by_rule(activity[name], run).drop_vars("trial") for name in wanted)
     learns = [bool(np.isfinite(td_error.sel(rule=rule)).any()) for rule in td_error.rule]
     td_error, outputs = td_error.sel(rule=learns), outputs.sel(rule=learns)
     if outputs.sizes["seed"] < 2:
@@ -245,4 +246,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -16,9 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.contents import finished
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import finished, selection
 
 COMMANDS = "python models/copy_repeat.py, or python models/target_reaching.py --plastic --sweep n_steps=10,20,40"
 
@@ -63,13 +64,13 @@ def horizons(run: xr.DataTree, part: float) -> tuple[xr.DataArray, xr.DataArray 
     if "training" in run and "difficulty" in run["training"]:
         training, threshold = run["training"], run["parameters"]["task.threshold"]
         solved = solved_so_far(training["difficulty"], training["loss"], threshold)
-        course = figures.by_rule(_known(finished(solved, run)), run)
+        course = selection.by_rule(_known(finished(solved, run)), run)
         return course.isel(update=-1, drop=True), course
     loss = run["evaluation"]["loss"].sel(split="test", drop=True)
     if "n_steps" not in loss.dims:
         why = "a horizon is told from trials of several lengths"
         raise refusal("run", loss.dims, "a run with a curriculum, or swept over n_steps", why, COMMANDS)
-    return figures.by_rule(_known(longest_solved(finished(loss, run), part)), run), None
+    return selection.by_rule(_known(longest_solved(finished(loss, run), part)), run), None
 
 
 def _known(values: xr.DataArray) -> xr.DataArray:
@@ -88,18 +89,18 @@ def report(horizon: xr.DataArray) -> None:
     for rule in rules:
         values = horizon.sel(rule=rule).values
         seeds = ", ".join(f"{value:.0f}" for value in sorted(values[np.isfinite(values)]))
-        print(f"| {rule} | {figures.summary95(values, '.1f')} | {seeds or '–'} |")
+        print(f"| {rule} | {scripting.summary95(values, '.1f')} | {seeds or '–'} |")
     for number, one in enumerate(rules):
         for other in rules[:number]:
             paired = (horizon.sel(rule=one) - horizon.sel(rule=other)).values
-            print(f"{one} − {other}, steps, 95 % interval: {figures.summary95(paired, '+.1f')}")
+            print(f"{one} − {other}, steps, 95 % interval: {scripting.summary95(paired, '+.1f')}")
 
 
 def draw_horizons(axes: Axes, horizon: xr.DataArray) -> None:
     """One dot a seed, and the mean with its 95 % interval."""
     for place, rule in enumerate(horizon.rule.values):
         values, colour = horizon.sel(rule=rule).values, figures.look(str(rule))["color"]
-        mean, low, high = figures.finite95(values)
+        mean, low, high = scripting.finite95(values)
         spread = place + 0.12 + 0.05 * np.arange(len(values))
         axes.plot(spread, values, "o", color=colour, markersize=3, alpha=0.5, markeredgewidth=0)
         axes.errorbar(place - 0.1, mean, [[mean - low], [high - mean]], fmt="s", color=colour, markersize=5, capsize=3)
@@ -126,7 +127,7 @@ def draw(horizon: xr.DataArray, course: xr.DataArray | None) -> Figure:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = figures.selected(nb.open_run(p.run), p.select)
+    run = selection.selected(nb.open_run(p.run), p.select)
     horizon, course = horizons(run, p.solved)
     if horizon.sizes["seed"] < 2:
         raise refusal(
@@ -138,4 +139,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -14,8 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from neuro_bpl import cli, figures, schema
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import schema, selection
 
 COMMAND = "python models/rate_loop_brian.py --simulator brian,array --refine 1,2,4,8,16 --plastic --n-cues 4"
 SHOWN = 3  # units of which there is a line
@@ -138,7 +140,7 @@ def report(weights: xr.DataArray) -> None:
     for k, by in enumerate(distance.refine.values):
         values = distance.sel(refine=by)
         fall = f"{ratios[k - 1].min():.2f}" if k else "–"
-        print(f"| {int(by)} | {cli.mean_and_spread(values.values, 4)} | {fall} |")
+        print(f"| {int(by)} | {scripting.mean_and_spread(values.values, 4)} | {fall} |")
 
 
 def analyse(p: Parameters) -> None:
@@ -147,7 +149,7 @@ def analyse(p: Parameters) -> None:
         why = "the analysis reads it"
         raise refusal("run", p.run, "a NetCDF file that exists", why, f"{COMMAND} --output {p.run}")
     with xr.open_datatree(p.run, engine="h5netcdf") as stored:
-        run = figures.selected(stored.load(), p.select)
+        run = selection.selected(stored.load(), p.select)
     schema.validate(run)
     weights = learnt(run)
     dims = set(weights.dims) - {"weight"}
@@ -163,4 +165,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

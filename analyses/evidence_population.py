@@ -20,14 +20,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.decoding import decode
-from neuro_bpl.neural.pseudo_population import pseudo_trials
-from neuro_bpl.neural.psychometry import curve, psychometric
-from neuro_bpl.neural.similarity.comparison import compare
-from neuro_bpl.neural.similarity.comparison_table import table
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.neural import choice_auc, compare, decode, pseudo_trials, psychometric, rectified, table
+from neuro_bpl.neural.measures.psychometry import curve
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import selection
 
 METRICS = ("predictivity", "cca", "procrustes", "cka", "rsa")  # too few times for dynamics
 LOOKS = {"FOF": ("#117733", "o"), "PPC": ("#882255", "s")}
@@ -198,7 +196,7 @@ def report(name: str, found: Findings, recording: xr.DataArray, p: Parameters) -
     for who, own in found.trials.items():
         values = [[correct(one) for one in own], [sensitivity(one) for one in own], found.areas[who].isel(time=-1)]
         values += [[float(one["score"][0]) for one in scores[who]] for scores in (found.choice, found.evidence)]
-        cells = [figures.summary95(np.asarray(column)) for column in values]
+        cells = [scripting.summary95(np.asarray(column)) for column in values]
         print(f"| {who} | {' | '.join(cells)} |")
     last = found.shuffled.isel(time=-1)
     nulls = [f"{float(last.mean()):.3f}, {float(last.quantile(0.95)):.3f}"]
@@ -234,7 +232,7 @@ def draw_tuning(axes: Axes, regions: dict[str, Findings]) -> None:
     for region, found in regions.items():
         colour, marker = LOOKS.get(region, OTHER)
         rats = found.areas["rats"]
-        own, time = np.array([figures.interval95(column) for column in rats.values.T]), rats["time"].values
+        own, time = np.array([scripting.interval95(column) for column in rats.values.T]), rats["time"].values
         bars = np.abs(own[:, 1:].T - own[:, 0])
         axes.errorbar(time, own[:, 0], bars, fmt=f"-{marker}", color=colour, markersize=3, linewidth=1, label=region)
         axes.plot(time, found.shuffled.quantile(0.95, "shuffle"), color=colour, linewidth=0.7, linestyle=":")
@@ -278,7 +276,7 @@ def draw(regions: dict[str, Findings]) -> Figure:
 
 def analyse(p: Parameters) -> None:
     """Read, compute, report, draw."""
-    run = figures.selected(nb.open_run(p.run), p.select)
+    run = selection.selected(nb.open_run(p.run), p.select)
     if DT not in run["parameters"] or NOISE not in run["parameters"] or run["training"].sizes["seed"] < 2:
         why = "networks hear clicks step by step, and intervals are over networks"
         raise refusal("run", p.run, "a run of the clicks task with two networks or more", why, COMMAND)
@@ -292,4 +290,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -12,8 +12,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import selection
 
 COLOURS = "cividis"
 
@@ -57,16 +59,17 @@ def report(alignment: xr.DataArray) -> None:
     final = over_learning(alignment).isel(update=-1)
     for rule in final.rule.values:
         values = final.sel(rule=rule).values
-        print(f"{rule}: cosine {cli.mean_and_spread(values, 2)} over {len(values)} seeds, {int(final.update)} updates")
+        cosine = scripting.mean_and_spread(values, 2)
+        print(f"{rule}: cosine {cosine} over {len(values)} seeds, {int(final.update)} updates")
     if final.sizes["seed"] > 1:
         for low, high in itertools.pairwise(final.rule.values):
-            gap, start, end = figures.interval95((final.sel(rule=high) - final.sel(rule=low)).values)
+            gap, start, end = scripting.interval95((final.sel(rule=high) - final.sel(rule=low)).values)
             print(f"{high} − {low}: {gap:+.2f}, 95 % interval [{start:+.2f}, {end:+.2f}], paired by seed")
 
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = figures.selected(nb.open_run(p.run), p.select)
+    run = selection.selected(nb.open_run(p.run), p.select)
     if "gradients" not in run or "gradient_alignment" not in run["gradients"]:
         raise refusal(
             "run",
@@ -75,7 +78,7 @@ def analyse(p: Parameters) -> None:
             "without a predictor there is no predicted gradient",
             f"python models/target_reaching.py --output {p.run}",
         )
-    alignment = figures.by_rule(run["gradients"]["gradient_alignment"], run)
+    alignment = selection.by_rule(run["gradients"]["gradient_alignment"], run)
     alignment = alignment.sel(rule=[bool(np.isfinite(alignment.sel(rule=rule)).any()) for rule in alignment.rule])
     report(alignment)
     for path in figures.save(draw(alignment), p.output):
@@ -83,4 +86,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

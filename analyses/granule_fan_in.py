@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.neural.connectome import sharing
-from neuro_bpl.neural.dimensionality import participation_ratio
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.neural import participation_ratio
+from neuro_bpl.neural.datasets.nguyen2023 import sharing
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
 
 COMMAND = "python models/granule_wiring.py --sweep wiring=measured,rewired,4"
 MEASURED, REWIRED = "measured", "rewired"
@@ -65,9 +66,11 @@ def report(found: xr.Dataset) -> None:
     print(f"| wiring | {SHARED} | {heads} | less the measured one ({found.sizes['seed']} seeds) |")
     print("|---|---|---|---|---|")
     for wiring in found.wiring.values:
-        own = [figures.summary95(found[name].sel(wiring=wiring).values) for name in ("shared", *NAMES)]
+        own = [scripting.summary95(found[name].sel(wiring=wiring).values) for name in ("shared", *NAMES)]
         gap = found.sel(wiring=wiring) - found.sel(wiring=MEASURED)
-        apart = "; ".join(figures.summary95(gap[name].values, "+.3f") for name in NAMES) if wiring != MEASURED else "–"
+        apart = (
+            "; ".join(scripting.summary95(gap[name].values, "+.3f") for name in NAMES) if wiring != MEASURED else "–"
+        )
         print(f"| {wiring} | {' | '.join(own)} | {apart} |")
 
 
@@ -77,7 +80,7 @@ def draw_by_wiring(axes: Axes, values: xr.DataArray) -> None:
     for seed in values.seed.values:
         axes.plot(places, values.sel(seed=seed), color="0.8", linewidth=0.5, zorder=1)
     for place, wiring in zip(places, values.wiring.values, strict=True):
-        mean, low, high = figures.interval95(values.sel(wiring=wiring).values)
+        mean, low, high = scripting.interval95(values.sel(wiring=wiring).values)
         known = wiring in (MEASURED, REWIRED)
         colour, marker = ("#D55E00", "s") if known else ("#0072B2", "o")
         axes.errorbar(place, mean, [[mean - low], [high - mean]], fmt=marker, color=colour, markersize=5, capsize=3)
@@ -106,4 +109,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
 
 REFERENCE = "BPTT"
 
@@ -30,7 +32,7 @@ def final_differences(accuracy: xr.DataArray, reference: str) -> xr.Dataset:
     final = 100 * accuracy.isel(update=-1)
     paired = final - final.sel(rule=reference, drop=True)
     others = [rule for rule in final.rule.values if rule != reference]
-    rows = np.array([figures.interval95(paired.sel(rule=rule).values) for rule in others])
+    rows = np.array([scripting.interval95(paired.sel(rule=rule).values) for rule in others])
     attrs = {"units": "percentage points", "long_name": f"test accuracy minus that of {reference}"}
     return xr.Dataset(
         {name: ("rule", rows[:, i], attrs) for i, name in enumerate(("mean", "low", "high"))}, coords={"rule": others}
@@ -50,7 +52,7 @@ def draw(accuracy: xr.DataArray) -> Figure:
     return figure
 
 
-def draw_differences(axes: figures.Axes, accuracy: xr.DataArray) -> None:
+def draw_differences(axes: Axes, accuracy: xr.DataArray) -> None:
     """One dot a seed, mean and 95 % interval."""
     final, differences = 100 * accuracy.isel(update=-1), final_differences(accuracy, REFERENCE)
     axes.axhline(0, color="0.6", linewidth=0.8)
@@ -70,7 +72,7 @@ def report(accuracy: xr.DataArray) -> None:
     """Print the differences of every pair of rules."""
     final = 100 * accuracy.isel(update=-1)
     for rule in accuracy.rule.values:
-        mean, low, high = figures.interval95(final.sel(rule=rule).values)
+        mean, low, high = scripting.interval95(final.sel(rule=rule).values)
         print(f"{rule}: test accuracy {mean:.1f} %, 95 % interval [{low:.1f}, {high:.1f}]")
     for number, reference in enumerate(accuracy.rule.values):
         differences = final_differences(accuracy, str(reference))
@@ -96,4 +98,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -26,9 +26,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.contents import finished
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import finished, selection
 
 DATASETS = {"digits": "8×8 digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 VERDICTS = {True: " Holds.", False: " Does not hold.", None: " Undecided: seeds have no result."}
@@ -66,7 +67,7 @@ def columns(p: Parameters) -> list[Column]:
         typed = "python models/target_reaching.py, then this analysis again"
         raise refusal("runs", [path for path, _ in _makers(p)], "one that is there, at least", why, typed)
     _check_select(p.select, list(runs.values()))
-    found = [make(figures.selected(run, _of_run(p.select, run))) for make, run in runs.items()]
+    found = [make(selection.selected(run, _of_run(p.select, run))) for make, run in runs.items()]
     few = [column.title for column in found if column.values.sizes["seed"] < 2]
     if few:
         raise refusal("runs", few, "runs of two seeds, at least", "intervals are over seeds", "--seeds 5")
@@ -95,7 +96,7 @@ def _of_run(select: tuple[str, ...], run: xr.DataTree) -> list[str]:
 def alignment(run: xr.DataTree) -> Column:
     """Cosine of ĝ with G after the last update, mean over steps, of rules that predict."""
     given = run["gradients"]["gradient_alignment"].isel(update=-1, drop=True).mean("time")
-    values = figures.by_rule(finished(given, run), run)
+    values = selection.by_rule(finished(given, run), run)
     predicting = [rule for rule in values.rule.values if not str(rule).startswith(("BPTT", "TBPTT("))]
     return Column("target reaching: cosine of ĝ with G", values.sel(rule=predicting), 2)
 
@@ -103,7 +104,7 @@ def alignment(run: xr.DataTree) -> Column:
 def accuracy(run: xr.DataTree) -> Column:
     """Test accuracy after the last update, in per cent."""
     given = run["evaluation"]["accuracy"].sel(split="test", drop=True).isel(update=-1, drop=True)
-    values = figures.by_rule(100 * finished(given, run), run)
+    values = selection.by_rule(100 * finished(given, run), run)
     dataset, order = (str(run["parameters"][f"task.{name}"].values) for name in ("dataset", "order"))
     return Column(f"{DATASETS[dataset]} {ORDERS[order]}: test accuracy (%)", values, 1)
 
@@ -136,7 +137,7 @@ def table(found: list[Column]) -> str:
 
 
 def _cell(column: Column, rule: str) -> str:
-    return figures.summary95(_of(column, rule), f".{column.digits}f")
+    return scripting.summary95(_of(column, rule), f".{column.digits}f")
 
 
 def _of(column: Column, rule: str) -> np.ndarray:
@@ -166,7 +167,7 @@ def _decided(
     differences = {f"{one} − {other}": _of(column, one) - _of(column, other) for one, other in pairs}
     if not all(np.isfinite(paired).all() for paired in differences.values()):
         return claim, differences, None
-    return claim, differences, all(figures.interval95(paired)[1] > 0 for paired in differences.values())
+    return claim, differences, all(scripting.interval95(paired)[1] > 0 for paired in differences.values())
 
 
 def report(found: list[Column]) -> str:
@@ -174,7 +175,7 @@ def report(found: list[Column]) -> str:
     lines = [table(found)]
     for claim, differences, holds in claims(found):
         verdict = "" if claim.endswith("and BPTT") else VERDICTS[holds]
-        shown = "; ".join(f"{name} {figures.summary95(paired, '+.2f')}" for name, paired in differences.items())
+        shown = "; ".join(f"{name} {scripting.summary95(paired, '+.2f')}" for name, paired in differences.items())
         lines.append(f"* {claim}: {shown}.{verdict}")
     return "\n".join([*lines, ""])
 
@@ -184,7 +185,7 @@ def draw_column(axes: Axes, column: Column, rules: list[str]) -> None:
     for place, rule in enumerate(rules):
         values = _of(column, rule)
         colour = figures.look(rule)["color"]
-        mean, low, high = figures.finite95(values)
+        mean, low, high = scripting.finite95(values)
         axes.plot(values, np.full(len(values), place + 0.22), "o", color=colour, markersize=2.5, alpha=0.5, mew=0)
         axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="s", color=colour, markersize=4, capsize=2)
     axes.set_ylim(len(rules) - 0.4, -0.6)
@@ -216,4 +217,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -23,10 +23,13 @@ from matplotlib.figure import Figure
 from scipy import linalg
 
 import neuro_bpl as nb
-from neuro_bpl import cli, contents, figures, metrics, probing, provenance
-from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.parameters import field, refusal
-from neuro_bpl.trials import Trials
+from neuro_bpl import figures, scripting
+from neuro_bpl.experiments import description
+from neuro_bpl.experiments import probe as probing
+from neuro_bpl.learning import gradient_measures
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import contents
 
 COMMAND = "python models/copy_repeat.py --rule bp_lambda:1 --n-updates 1500 --n-evaluations 300 --n-snapshots 300"
 TASKS = ("CopyRepeat", "TargetReaching", "SequentialImages")
@@ -55,7 +58,9 @@ class Seen(NamedTuple):
 
 
 @partial(jax.jit, static_argnames=("circuit", "batch_size"))
-def play(circuit: Circuit, rule: Any, weights: Weights, trials: Trials, batch_size: int) -> tuple[Array, Array, Array]:
+def play(
+    circuit: nb.Circuit, rule: Any, weights: nb.Weights, trials: nb.Trials, batch_size: int
+) -> tuple[Array, Array, Array]:
     """sₜ, Gₜ and ĝₜ with the weights held."""
     probe = probing.on(circuit, rule, weights, trials, batch_size)
     return probing.flat(probe.seen.trajectory.s_t), probing.flat(probe.exact), probing.predicted(probe)
@@ -69,14 +74,14 @@ def best_linear(states: States, exact: States) -> Float[np.ndarray, "states exac
 
 def cosine(a: States, b: States) -> float:
     """Mean over steps and trials, those where one of the two is zero left out; NaN where all are."""
-    return float(jnp.nanmean(metrics.cosine(jnp.asarray(a), jnp.asarray(b))))
+    return float(jnp.nanmean(gradient_measures.cosine(jnp.asarray(a), jnp.asarray(b))))
 
 
 def snapshots(run: xr.DataTree, p: Parameters) -> Iterator[tuple[int, int, Seen, Seen]]:
     """Seed, number of updates, and what is seen on trials to fit to and on others to test with."""
     point = point_of(run, p)
     task, batch_size = task_of(point["run"]["task"]), point["run"]["schedule"]["batch_size"]
-    rule = provenance.rebuild(point["run"]["rule"], [nb.LearningRule])
+    rule = description.rebuild(point["run"]["rule"], [nb.LearningRule])
     training = run["training"].to_dataset().sel(point["at"])
     for seed in training.seed.values:
         for updates in run["weights"].snapshot.values[1:]:
@@ -99,7 +104,7 @@ def task_of(described: Mapping[str, Any]) -> Any:
     return made.load(**numbers) if described["name"] == "SequentialImages" else made(**numbers)
 
 
-def drawn(task: Any, length: int | None, key: Key[Array, ""], n_trials: int) -> Trials:
+def drawn(task: Any, length: int | None, key: Key[Array, ""], n_trials: int) -> nb.Trials:
     """Trials as those of training, of a length where there is a curriculum; one key for data and noise."""
     if length is None:
         return task.sample(key, key, n_trials)
@@ -167,11 +172,11 @@ def report(found: xr.Dataset) -> None:
     """Print means over learning with their 95 % intervals over seeds."""
     spacing = int(found["update"][0])
     print(f"| prediction | cosine with G, mean over snapshots ({found.sizes['seed']} seeds) |\n|---|---|")
-    print(f"| learnt ĝ | {figures.summary95(found['learnt'].mean('update').values, '.2f')} |")
-    print(f"| mean over trials, now | {figures.summary95(found['common'].mean('update').values, '.2f')} |")
+    print(f"| learnt ĝ | {scripting.summary95(found['learnt'].mean('update').values, '.2f')} |")
+    print(f"| mean over trials, now | {scripting.summary95(found['common'].mean('update').values, '.2f')} |")
     for age in found.age.values:
         told = "best linear, now" if age == 0 else f"best linear, {age * spacing} updates old"
-        print(f"| {told} | {figures.summary95(found['best'].sel(age=age).mean('update').values, '.2f')} |")
+        print(f"| {told} | {scripting.summary95(found['best'].sel(age=age).mean('update').values, '.2f')} |")
 
 
 def draw_over_learning(axes: Axes, found: xr.Dataset, rule: str) -> None:
@@ -192,7 +197,7 @@ def draw_by_age(axes: Axes, found: xr.Dataset) -> None:
     ages = found.age.values * int(found["update"][0])
     for seed in by_age.seed.values:
         axes.plot(range(len(ages)), by_age.sel(seed=seed), "o", color="0.6", markersize=2.5, markeredgewidth=0)
-    mean, low, high = np.array([figures.finite95(by_age.sel(age=age).values) for age in found.age.values]).T
+    mean, low, high = np.array([scripting.finite95(by_age.sel(age=age).values) for age in found.age.values]).T
     axes.errorbar(range(len(ages)), mean, (mean - low, high - mean), fmt="k-s", markersize=5, capsize=3)
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.set_xticks(range(len(ages)), [str(age) for age in ages])
@@ -218,4 +223,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -11,8 +11,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
 
 MEASURES = {"cosine": 2, "relative_error": 2, "bias_squared": 2, "variance": 1}
 
@@ -62,7 +63,7 @@ def report(measures: xr.Dataset) -> None:
     print("| rule | cosine with BPTT | relative error | squared bias | variance |\n|---|---|---|---|---|")
     for rule in measures.observed.values:
         one = measures.sel(observed=rule)
-        cells = [cli.mean_and_spread(one[name].values, digits) for name, digits in MEASURES.items()]
+        cells = [scripting.mean_and_spread(one[name].values, digits) for name, digits in MEASURES.items()]
         print(f"| {rule} | {' | '.join(cells)} |")
 
 
@@ -90,4 +91,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

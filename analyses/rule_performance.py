@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
 
 EXACT = ("BPTT", "RTRL")
 STRONG, SIGNIFICANT = -0.5, 0.05
@@ -103,7 +104,7 @@ def report(found: dict[str, xr.Dataset], cost: xr.Dataset | None) -> None:
     print(f"| rule | {' | '.join(heads)} |\n|{'---|' * (1 + 2 * len(heads))}")
     for rule in found[tasks[0]].rule.values:
         cells = [
-            cli.mean_and_spread(found[task][name].sel(rule=rule).values, digits)
+            scripting.mean_and_spread(found[task][name].sel(rule=rule).values, digits)
             for task in tasks
             for name, digits in (("loss", 3), ("alignment", 2))
         ]
@@ -143,4 +144,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

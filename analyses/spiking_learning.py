@@ -15,8 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from neuro_bpl import cli, figures, schema
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import schema
 
 COMMAND = "python models/spiking_loop_brian.py --seeds 5"
 REFERENCE, GRADIENT = "no cerebellum", "gradient_alignment"
@@ -65,7 +67,7 @@ def final_loss(run: xr.DataTree) -> xr.DataArray:
 
 def ratio(loss: xr.DataArray, rule: str, reference: str) -> tuple[float, float, float]:
     """Final loss of one network over another's: geometric mean over seeds, 95 % interval."""
-    mean, low, high = figures.interval95(np.log((loss.sel(rule=rule) / loss.sel(rule=reference)).values))
+    mean, low, high = scripting.interval95(np.log((loss.sel(rule=rule) / loss.sel(rule=reference)).values))
     return float(np.exp(mean)), float(np.exp(low)), float(np.exp(high))
 
 
@@ -76,7 +78,7 @@ def alignment(run: xr.DataTree, name: str) -> xr.DataArray:
 
 def said_of(cosines: xr.DataArray) -> str:
     """Cosines of the first evaluation in which something is learnt, and of the last one."""
-    return ", ".join(cli.mean_and_spread(cosines.isel(update=at).values, 2) for at in (1, -1))
+    return ", ".join(scripting.mean_and_spread(cosines.isel(update=at).values, 2) for at in (1, -1))
 
 
 def report(run: xr.DataTree) -> None:
@@ -91,7 +93,7 @@ def report(run: xr.DataTree) -> None:
         if rule != REFERENCE:
             beside = "{:.2f} [{:.2f}, {:.2f}]".format(*ratio(loss, rule, REFERENCE))
         said = " | ".join(said_of(alignment(run, name).sel(rule=rule)) for name in ("leak_alignment", GRADIENT))
-        print(f"| {rule} | {cli.mean_and_spread(loss.sel(rule=rule).values, 3)} | {beside} | {said} |")
+        print(f"| {rule} | {scripting.mean_and_spread(loss.sel(rule=rule).values, 3)} | {beside} | {said} |")
 
 
 def draw_spikes(axes: Axes, run: xr.DataTree, p: Parameters) -> None:
@@ -175,4 +177,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

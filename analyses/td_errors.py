@@ -12,8 +12,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import selection
 
 COLOURS = "cividis"
 
@@ -65,16 +67,17 @@ def report(size: xr.DataArray) -> None:
         one = size.sel(rule=rule)
         for words, values, digits in (("size", total(one), 4), ("place (step)", place(one), 2)):
             first, last = values.isel(update=0).values, values.isel(update=-1).values
-            line = f"{rule}: {words} {cli.mean_and_spread(first, digits)} → {cli.mean_and_spread(last, digits)}"
+            before, after = (scripting.mean_and_spread(at, digits) for at in (first, last))
+            line = f"{rule}: {words} {before} → {after}"
             if len(first) > 1:
-                shift, low, high = figures.interval95(last - first)
+                shift, low, high = scripting.interval95(last - first)
                 line += f", paired change {shift:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
             print(line)
 
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = figures.selected(nb.open_run(p.run), p.select)
+    run = selection.selected(nb.open_run(p.run), p.select)
     if "gradients" not in run or "td_error_size" not in run["gradients"]:
         raise refusal(
             "run",
@@ -83,7 +86,7 @@ def analyse(p: Parameters) -> None:
             "only a predictor that learns has TD errors",
             f"python models/target_reaching.py --output {p.run}",
         )
-    size = figures.by_rule(run["gradients"]["td_error_size"], run)
+    size = selection.by_rule(run["gradients"]["td_error_size"], run)
     size = size.sel(rule=[bool(np.isfinite(size.sel(rule=rule)).any()) for rule in size.rule])
     report(size)
     for path in figures.save(draw(size), p.output):
@@ -91,4 +94,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

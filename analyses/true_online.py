@@ -13,8 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import cli, figures
-from neuro_bpl.parameters import field, refusal
+from neuro_bpl import figures, scripting
+from neuro_bpl.parameters import field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import selection
 
 FORMS, ALPHA = ("true_online", "history"), "predictor_learning_rate"
 COMMAND = (
@@ -56,7 +58,7 @@ def report(values: xr.DataArray) -> None:
     for alpha in values[ALPHA].values:
         one = values.sel({ALPHA: alpha})
         means = [f"{one.sel(rule=form).mean().item():.3f}" for form in FORMS]
-        mean, low, high = figures.interval95(difference(one).values)
+        mean, low, high = scripting.interval95(difference(one).values)
         print(f"| {alpha:g} | {' | '.join(means)} | {mean:+.4f} ({low:+.4f} to {high:+.4f}) |")
 
 
@@ -67,7 +69,7 @@ def draw_difference(axes: Axes, values: xr.DataArray) -> None:
     axes.axhline(0, color="0.6", linewidth=0.8)
     for alpha in alphas:
         seeds = gain.sel({ALPHA: alpha}).values
-        mean, low, high = figures.interval95(seeds)
+        mean, low, high = scripting.interval95(seeds)
         axes.plot(np.full(len(seeds), alpha), seeds, "o", color="0.6", markersize=2.5, markeredgewidth=0)
         axes.errorbar(alpha, mean, [[mean - low], [high - mean]], fmt="o", color="black", markersize=4, capsize=2)
     axes.set_xscale("log")
@@ -92,7 +94,7 @@ def draw(values: xr.DataArray) -> Figure:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = figures.selected(nb.open_run(p.run), p.select)
+    run = selection.selected(nb.open_run(p.run), p.select)
     values = cosines(run, p.first_seed)
     report(values)
     for path in figures.save(draw(values), p.output):
@@ -100,4 +102,4 @@ def analyse(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, analyse)
+    scripting.main(Parameters, __doc__, analyse)

@@ -23,10 +23,8 @@ import optax
 from stopwatch import labelled, seconds
 
 import neuro_bpl as nb
-from neuro_bpl import cli
-from neuro_bpl.credit import Feedback, ImmediateError
+from neuro_bpl import scripting
 from neuro_bpl.parameters import check, field
-from neuro_bpl.traces import Diagonal, Leaky
 
 N_OUTPUTS = 10
 LEFT_OUT = 'braintrace is not installed: the comparison is left out.  Type: pip install "neuro_bpl[benchmark]"'
@@ -35,9 +33,9 @@ RULES = (
     nb.eprop(),
     nb.rflo(),
     nb.snap(),
-    nb.LearningRule(Leaky(), ImmediateError(), "backward"),
-    nb.LearningRule(Leaky(), Feedback(learned=False), "backward"),
-    nb.LearningRule(Diagonal(), ImmediateError(), "backward"),
+    nb.LearningRule(nb.Leaky(), nb.ImmediateError(), "backward"),
+    nb.LearningRule(nb.Leaky(), nb.credit.Feedback(learned=False), "backward"),
+    nb.LearningRule(nb.traces.Diagonal(), nb.ImmediateError(), "backward"),
 )
 REFERENCE, FAVOURED = "braintrace D-RTRL", "braintrace D-RTRL, last step alone"
 
@@ -249,4 +247,4 @@ def benchmark(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, benchmark)
+    scripting.main(Parameters, __doc__, benchmark)

@@ -19,25 +19,17 @@ import xarray as xr
 from stopwatch import Training, interleaved, noise, seconds
 
 import neuro_bpl as nb
-from neuro_bpl import cli
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.predictor_traces import (
-    DiagonalTrace,
-    FullTrace,
-    HistorySweep,
-    LeakTrace,
-    LowRankTrace,
-    PredictorTrace,
-    ProjectedTrace,
-)
+from neuro_bpl import scripting
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
 
-TRACES: dict[str, PredictorTrace] = {
-    "full": FullTrace(),
-    "history": HistorySweep(),
-    "low_rank": LowRankTrace(),
-    **dict.fromkeys(("projected", "pca", "learned"), ProjectedTrace()),
-    "diagonal": DiagonalTrace(),
-    "leak": LeakTrace(),
+TRACES: dict[str, nb.predictor_traces.PredictorTrace] = {
+    "full": nb.predictor_traces.FullTrace(),
+    "history": nb.HistorySweep(),
+    "low_rank": nb.predictor_traces.LowRankTrace(),
+    **dict.fromkeys(("projected", "pca", "learned"), nb.predictor_traces.ProjectedTrace()),
+    "diagonal": nb.predictor_traces.DiagonalTrace(),
+    "leak": nb.predictor_traces.LeakTrace(),
 }
 FORMS = ("bptt", "forward", *TRACES)
 BASES = {"projected": "random", "pca": "pca", "learned": "learned"}
@@ -174,4 +166,4 @@ def benchmark(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, benchmark)
+    scripting.main(Parameters, __doc__, benchmark)

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 import neuro_bpl as nb
-from neuro_bpl import cli
+from neuro_bpl import scripting
 from neuro_bpl.parameters import check, field
 
 CASES = ("README", "digits", "target reaching")
@@ -122,4 +122,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measured(sys.argv[2])))
     else:
-        cli.main(Parameters, __doc__, benchmark)
+        scripting.main(Parameters, __doc__, benchmark)

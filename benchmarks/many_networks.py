@@ -15,7 +15,7 @@ import numpy as np
 from stopwatch import interleaved
 
 import neuro_bpl as nb
-from neuro_bpl import cli
+from neuro_bpl import scripting
 from neuro_bpl.parameters import check, field
 
 GRID = {"lambda_": [0.0, 0.5, 1.0]}
@@ -119,4 +119,4 @@ def benchmark(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, benchmark)
+    scripting.main(Parameters, __doc__, benchmark)

@@ -22,9 +22,11 @@ import xarray as xr
 from stopwatch import Training, interleaved, labelled, noise
 
 import neuro_bpl as nb
-from neuro_bpl import cli, rule_words
-from neuro_bpl.algorithms import NAMED
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl import scripting
+from neuro_bpl.learning import NAMED
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.scripting import rule_words
 
 RULES: dict[str, Callable[[], nb.LearningRule]] = {
     **NAMED,
@@ -132,4 +134,4 @@ def benchmark(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, benchmark)
+    scripting.main(Parameters, __doc__, benchmark)

@@ -17,11 +17,8 @@ from typing import Any
 import numpy as np
 from stopwatch import seconds
 
-from neuro_bpl import cli
-from neuro_bpl.neural.alignment import align
-from neuro_bpl.neural.binning import bin
-from neuro_bpl.neural.reading import read
-from neuro_bpl.neural.session import from_arrays
+from neuro_bpl import scripting
+from neuro_bpl.neural import align, bin, from_arrays, read
 from neuro_bpl.parameters import check, field
 
 HEADER = "| step | time (s) | peak memory (MB) |\n|---|---|---|"
@@ -75,7 +72,7 @@ def steps(p: Parameters, folder: Path) -> dict[str, Callable[[], Any]]:
         "bin": lambda: bin(aligned, WIDTH),
         "all three": lambda: bin(align(from_arrays(trains, trials), "go", WINDOW), WIDTH),
     }
-    if all(map(importlib.util.find_spec, ("pynwb", "neuro_bpl.neural.nwb"))):
+    if all(map(importlib.util.find_spec, ("pynwb", "neuro_bpl.neural.sessions.nwb"))):
         write_nwb(folder / "spikes.nwb", trains, events)
         measured["read NWB"] = lambda: read(folder / "spikes.nwb")
     return measured
@@ -105,4 +102,4 @@ def benchmark(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, benchmark)
+    scripting.main(Parameters, __doc__, benchmark)

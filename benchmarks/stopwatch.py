@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import neuro_bpl as nb
-from neuro_bpl.learner import Learner, learn_batch
+from neuro_bpl.experiments import Learner, learn_batch
 
 
 class Training:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuro_bpl import cli
+from neuro_bpl import scripting
 from neuro_bpl.parameters import check, field
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,4 +63,4 @@ def benchmark(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, benchmark)
+    scripting.main(Parameters, __doc__, benchmark)

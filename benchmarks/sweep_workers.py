@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import neuro_bpl as nb
-from neuro_bpl import cli
+from neuro_bpl import scripting
 from neuro_bpl.parameters import check, field
 
 
@@ -73,4 +73,4 @@ def benchmark(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, benchmark)
+    scripting.main(Parameters, __doc__, benchmark)

@@ -13,7 +13,7 @@ import numpy as np
 from stopwatch import Training, interleaved, labelled
 
 import neuro_bpl as nb
-from neuro_bpl import cli
+from neuro_bpl import scripting
 from neuro_bpl.parameters import check, field
 
 N_OUTPUTS = 10
@@ -132,4 +132,4 @@ def benchmark(p: Parameters) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, benchmark)
+    scripting.main(Parameters, __doc__, benchmark)

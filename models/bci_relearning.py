@@ -16,13 +16,12 @@ import numpy as np
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli
-from neuro_bpl.algorithms import NAMED as RULES
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.neural import cursor, manifold
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.readout import ReadoutWeights
-from neuro_bpl.sweeping import carry_out
+from neuro_bpl import scripting
+from neuro_bpl.circuit import ReadoutWeights
+from neuro_bpl.learning import NAMED as RULES
+from neuro_bpl.neural.measures import cursor, manifold
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.center_out import CenterOut
 
 GOLUB, SADTLER = "Golub et al. 2018", "Sadtler et al. 2014"
@@ -96,15 +95,15 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
     return RULES[p.rule](kappa=p.kappa) if p.rule == "dni" else RULES[p.rule]()
 
 
-def experiment(p: Parameters, weights: nb.Weights | None = None) -> Experiment:
+def experiment(p: Parameters, weights: nb.Weights | None = None) -> nb.Experiment:
     """Relearning with one rule from weights with the permuted mapping."""
     cortical, predictor = nb.Optimizer("adam", p.relearning_rate), nb.Optimizer("adam", p.predictor_learning_rate)
-    return Experiment(
+    return nb.Experiment(
         circuit=circuit(p),
         task=task(p),
         rule=learning_rule(p),
         optimizers=nb.Optimizers(cortical, None, predictor),
-        schedule=Schedule(p.n_updates, p.batch_size, p.n_snapshots, p.n_snapshots, p.precision),
+        schedule=nb.Schedule(p.n_updates, p.batch_size, p.n_snapshots, p.n_snapshots, p.precision),
         seeds=nb.Seeds.count(p.seeds),
         record=("rates", "weight_alignment"),
         weights=weights,
@@ -199,9 +198,9 @@ def simulate(p: Parameters) -> Path:
     both = perturbed(p, intuitive, counted(p, used))
     both.to_netcdf(path / "decoders.nc", engine="h5netcdf")
     weights = through(nb.load(used).weights, both.sel(mapping="perturbed"))
-    points, labels = cli.points(p, partial(experiment, weights=weights))
-    options = cli.storage(p) | {"output": path / "perturbed"}
-    report(carry_out(points, labels, model="models/bci_relearning.py", **options), path)
+    points, labels = scripting.points(p, partial(experiment, weights=weights))
+    options = scripting.storage(p) | {"output": path / "perturbed"}
+    report(nb.run(points, labels, model="models/bci_relearning.py", **options), path)
     return path
 
 
@@ -209,12 +208,12 @@ def report(run: xr.DataTree, path: Path) -> None:
     """Print the loss under the permuted mapping before and after."""
     loss = run["evaluation"]["loss"].sel(split="test")
     print(f"\nloss under the permuted mapping, mean ± SD, seeds: {loss.sizes['seed']}")
-    for name, values in cli.by_point(loss.isel(update=-1)):
-        print(f"  {name:<18} after {int(loss.update[-1])} updates {cli.mean_and_spread(values, 3)}")
-    for _, values in list(cli.by_point(loss.isel(update=0)))[:1]:
-        print(f"  {'before':<18} {cli.mean_and_spread(values, 3)}")
+    for name, values in scripting.by_point(loss.isel(update=-1)):
+        print(f"  {name:<18} after {int(loss.update[-1])} updates {scripting.mean_and_spread(values, 3)}")
+    for _, values in list(scripting.by_point(loss.isel(update=0)))[:1]:
+        print(f"  {'before':<18} {scripting.mean_and_spread(values, 3)}")
     print(f"runs and mappings: {path}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan=lambda p: cli.points(p, experiment)[0])
+    scripting.main(Parameters, __doc__, simulate, plan=lambda p: scripting.points(p, experiment)[0])

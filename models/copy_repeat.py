@@ -12,11 +12,10 @@ from pathlib import Path
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli, rule_words
-from neuro_bpl.experiment import Experiment, Schedule
+from neuro_bpl import scripting
+from neuro_bpl.experiments import applicable
 from neuro_bpl.parameters import check, field
-from neuro_bpl.recording import applicable
-from neuro_bpl.sweeping import carry_out
+from neuro_bpl.scripting import rule_words
 
 RECORD = ("gradient_alignment",)
 PAPER = "Pemberton & Ponte Costa 2024"
@@ -56,13 +55,13 @@ class Parameters:
         rule_words.check_words(self.rule)
 
 
-def experiment(p: Parameters) -> Experiment:
+def experiment(p: Parameters) -> nb.Experiment:
     """All that determines a run with one rule."""
     task = nb.tasks.CopyRepeat(p.n_bits, p.n_steps, p.threshold)
     rule = rule_words.rule_of(p.rule, lambda_=p.lambda_, discount=p.discount, kappa=p.kappa, window=p.window)
     cortical = nb.Optimizer("adam", p.learning_rate, ADAM)
     predictor = nb.Optimizer("adam", p.predictor_learning_rate, ADAM)
-    return Experiment(
+    return nb.Experiment(
         circuit=nb.Circuit(
             nb.LSTMCortex(task.n_inputs, p.n_units),
             nb.LinearReadout(task.n_outputs, "sigmoid_cross_entropy"),
@@ -71,7 +70,7 @@ def experiment(p: Parameters) -> Experiment:
         task=task,
         rule=rule,
         optimizers=nb.Optimizers(cortical, cortical, predictor),
-        schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
+        schedule=nb.Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
         seeds=nb.Seeds.count(p.seeds),
         record=applicable(RECORD, rule),
     )
@@ -79,7 +78,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def simulate(p: Parameters) -> Path:
     """Train with every rule, at every point of the sweep, and store the run."""
-    run = carry_out(*cli.points(p, experiment), model="models/copy_repeat.py", **cli.storage(p))
+    run = nb.run(*scripting.points(p, experiment), model="models/copy_repeat.py", **scripting.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 
@@ -88,12 +87,12 @@ def report(run: xr.DataTree, path: Path) -> None:
     """Print how long trials have become, and the loss of the last updates."""
     training = run["training"]
     print(f"\nafter {training.sizes['update']} updates, mean ± SD, seeds: {training.sizes['seed']}")
-    bits = dict(cli.by_point(training["loss"].isel(update=slice(-20, None)).mean("update") / math.log(2)))
-    for name, steps in cli.by_point(training["difficulty"].isel(update=-1)):
-        reached = f"{cli.mean_and_spread(steps, 1)} steps"
-        print(f"  {name:<14} trials of {reached}, loss {cli.mean_and_spread(bits[name], 3)} bit")
+    bits = dict(scripting.by_point(training["loss"].isel(update=slice(-20, None)).mean("update") / math.log(2)))
+    for name, steps in scripting.by_point(training["difficulty"].isel(update=-1)):
+        reached = f"{scripting.mean_and_spread(steps, 1)} steps"
+        print(f"  {name:<14} trials of {reached}, loss {scripting.mean_and_spread(bits[name], 3)} bit")
     print(f"run: {path}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan=lambda p: cli.points(p, experiment)[0])
+    scripting.main(Parameters, __doc__, simulate, plan=lambda p: scripting.points(p, experiment)[0])

@@ -11,12 +11,11 @@ from pathlib import Path
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli, rule_words
-from neuro_bpl.experiment import Experiment, Schedule
+from neuro_bpl import scripting
+from neuro_bpl.experiments import applicable
 from neuro_bpl.parameters import check, field
-from neuro_bpl.recording import applicable
-from neuro_bpl.sweeping import carry_out
-from neuro_bpl.tasks.clicks import HANKS, TRAINS
+from neuro_bpl.scripting import rule_words
+from neuro_bpl.tasks.poisson_clicks import HANKS, TRAINS
 
 RECORD = ("rates", "outputs", "gradient_alignment", "predicted_gradient", "td_error", "td_error_size")
 PAPER = "Pemberton & Ponte Costa 2024"
@@ -84,8 +83,8 @@ def task(p: Parameters) -> nb.tasks.PoissonClicks:
 
 def circuit(p: Parameters) -> nb.Circuit:
     """Rate units, a choice of two, and a cerebellum."""
-    cortex = nb.RateCortex(len(nb.tasks.clicks.SIDES), p.n_units, p.nonlinearity, p.tau, p.dt)
-    readout = nb.LinearReadout(len(nb.tasks.clicks.SIDES), "softmax_cross_entropy")
+    cortex = nb.RateCortex(len(nb.tasks.poisson_clicks.SIDES), p.n_units, p.nonlinearity, p.tau, p.dt)
+    readout = nb.LinearReadout(len(nb.tasks.poisson_clicks.SIDES), "softmax_cross_entropy")
     cerebellum = nb.LinearPredictor() if p.predictor == "linear" else nb.GranularPredictor(p.n_granule, p.fan_in)
     return nb.Circuit(cortex, readout, cerebellum)
 
@@ -95,15 +94,15 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
     return rule_words.rule_of(p.rule, lambda_=p.lambda_, discount=p.discount, kappa=p.kappa, window=p.window)
 
 
-def experiment(p: Parameters) -> Experiment:
+def experiment(p: Parameters) -> nb.Experiment:
     """All that determines a run with one rule."""
     rule, cortical = learning_rule(p), nb.Optimizer("adam", p.learning_rate)
-    return Experiment(
+    return nb.Experiment(
         circuit=circuit(p),
         task=task(p),
         rule=rule,
         optimizers=nb.Optimizers(cortical, cortical, nb.Optimizer("adam", p.predictor_learning_rate)),
-        schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
+        schedule=nb.Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
         seeds=nb.Seeds.count(p.seeds),
         record=applicable(RECORD, rule),
     )
@@ -111,7 +110,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def simulate(p: Parameters) -> Path:
     """Train with every rule, at every point of the sweep, and store the run."""
-    run = carry_out(*cli.points(p, experiment), model="models/evidence_accumulation.py", **cli.storage(p))
+    run = nb.run(*scripting.points(p, experiment), model="models/evidence_accumulation.py", **scripting.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 
@@ -120,10 +119,10 @@ def report(run: xr.DataTree, path: Path) -> None:
     """Print the test accuracy at every point."""
     accuracy = 100 * run["evaluation"]["accuracy"].sel(split="test").isel(update=-1)
     print(f"\ntest accuracy after {int(accuracy.update)} updates, mean ± SD, seeds: {accuracy.sizes['seed']}")
-    for name, values in cli.by_point(accuracy):
-        print(f"  {name:<14} {cli.mean_and_spread(values, 1)} %")
+    for name, values in scripting.by_point(accuracy):
+        print(f"  {name:<14} {scripting.mean_and_spread(values, 1)} %")
     print(f"run: {path}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan=lambda p: cli.points(p, experiment)[0])
+    scripting.main(Parameters, __doc__, simulate, plan=lambda p: scripting.points(p, experiment)[0])

@@ -16,14 +16,12 @@ import numpy as np
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli
-from neuro_bpl.cerebellum import GranularWeights
-from neuro_bpl.constraints import fan_in_mask
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.neural import connectome
-from neuro_bpl.neural.fetching import fetch
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.sweeping import carry_out
+from neuro_bpl import scripting
+from neuro_bpl.circuit import GranularWeights, fan_in_mask
+from neuro_bpl.neural import fetch
+from neuro_bpl.neural.datasets import nguyen2023
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
 
 PAPER = "Pemberton & Ponte Costa 2024"
 GRAPHS = ("measured", "rewired")
@@ -75,7 +73,7 @@ class Parameters:
 @cache
 def graph(path: str) -> xr.Dataset:
     """The measured graph, read once."""
-    return connectome.read_connectome(path or fetch("nguyen2023")[0])
+    return nguyen2023.read_connectome(path or fetch("nguyen2023")[0])
 
 
 def task(p: Parameters) -> nb.tasks.TargetReaching:
@@ -89,17 +87,17 @@ def circuit(p: Parameters) -> nb.Circuit:
     return nb.Circuit(cortex, nb.LinearReadout(2), nb.GranularPredictor(p.n_granule, fan_in=1))
 
 
-def mask(p: Parameters, seed: int) -> connectome.Mask:
+def mask(p: Parameters, seed: int) -> nguyen2023.Mask:
     """Measured wiring of a patch, as many synapses of each cell and fibre at random, or one fan-in."""
     if p.wiring not in GRAPHS:
         fan_in = p.n_units if p.wiring == "all" else int(p.wiring)
         key = jax.random.key(seed)
         return np.asarray(fan_in_mask(key, p.n_granule, p.n_units, fan_in, jnp.dtype("float32")), float)
-    patch = connectome.granule_mask(graph(p.connectome), p.n_granule, p.n_units, seed)
-    return patch if p.wiring == "measured" else connectome.rewired(patch, seed)
+    patch = nguyen2023.granule_mask(graph(p.connectome), p.n_granule, p.n_units, seed)
+    return patch if p.wiring == "measured" else nguyen2023.rewired(patch, seed)
 
 
-def wired(p: Parameters, theta: GranularWeights, mask: connectome.Mask, seed: int) -> GranularWeights:
+def wired(p: Parameters, theta: GranularWeights, mask: nguyen2023.Mask, seed: int) -> GranularWeights:
     """Synapses where the mask has them, uniform in ±√(3/K) with the K of their cell, and thresholds alike for all."""
     rng, like = np.random.default_rng(seed), theta.w_granule
     threshold = rng.uniform(-p.threshold, p.threshold, p.n_granule)
@@ -118,14 +116,14 @@ def newborn(p: Parameters) -> nb.Weights:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
 
-def experiment(p: Parameters) -> Experiment:
+def experiment(p: Parameters) -> nb.Experiment:
     """All that determines a run with one wiring."""
-    return Experiment(
+    return nb.Experiment(
         circuit=circuit(p),
         task=task(p),
         rule=nb.bp_lambda(p.lambda_),
         optimizers=nb.Optimizers(None, None, nb.Optimizer("adam", p.predictor_learning_rate)),
-        schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, 1, p.precision),
+        schedule=nb.Schedule(p.n_updates, p.batch_size, p.n_evaluations, 1, p.precision),
         seeds=nb.Seeds.count(p.seeds),
         record=RECORD,
         weights=newborn(p),
@@ -134,7 +132,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def simulate(p: Parameters) -> Path:
     """Train with every wiring, and store the run."""
-    run = carry_out(*cli.points(p, experiment), model="models/granule_wiring.py", **cli.storage(p))
+    run = nb.run(*scripting.points(p, experiment), model="models/granule_wiring.py", **scripting.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 
@@ -143,10 +141,10 @@ def report(run: xr.DataTree, path: Path) -> None:
     """Print how well the predicted gradient points along the true one."""
     cosine = run["gradients"]["gradient_alignment"].isel(update=-1).mean("time")
     print(f"\ncosine of ĝ with G after {int(cosine.update)} updates, mean ± SD, seeds: {cosine.sizes['seed']}")
-    for name, values in cli.by_point(cosine):
-        print(f"  {name:<20} {cli.mean_and_spread(values, 3)}")
+    for name, values in scripting.by_point(cosine):
+        print(f"  {name:<20} {scripting.mean_and_spread(values, 3)}")
     print(f"run: {path}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan=lambda p: cli.points(p, experiment)[0])
+    scripting.main(Parameters, __doc__, simulate, plan=lambda p: scripting.points(p, experiment)[0])

@@ -13,22 +13,12 @@ from typing import Any
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.grid import Point
-from neuro_bpl.olive import ROUTES
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.predictor_traces import (
-    DiagonalTrace,
-    FullTrace,
-    HistorySweep,
-    LeakTrace,
-    LowRankTrace,
-    PredictorTrace,
-    ProjectedTrace,
-)
-from neuro_bpl.recording import applicable
-from neuro_bpl.sweeping import carry_out
+from neuro_bpl import scripting
+from neuro_bpl.experiments import applicable
+from neuro_bpl.learning import ROUTES
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.training import Point
 
 PAPER = "Pemberton & Ponte Costa 2024"
 RECORD = ("gradient_alignment", "weight_alignment", "update_alignment", "update_bias", "update_variance")
@@ -37,17 +27,17 @@ BASES = {"projected": "random", "pca": "pca", "learned": "learned"}
 REFERENCES = ("bptt", "tbptt", "eprop")
 
 
-def traces(p: "Parameters") -> Mapping[str, PredictorTrace]:
+def traces(p: "Parameters") -> Mapping[str, nb.predictor_traces.PredictorTrace]:
     """Every form by a name to type."""
-    projected = dict.fromkeys(BASES, ProjectedTrace())
+    projected = dict.fromkeys(BASES, nb.predictor_traces.ProjectedTrace())
     return {
-        "full": FullTrace(),
-        "history": HistorySweep(),
-        "low_rank": LowRankTrace(p.rank),
+        "full": nb.predictor_traces.FullTrace(),
+        "history": nb.HistorySweep(),
+        "low_rank": nb.predictor_traces.LowRankTrace(p.rank),
         **projected,
-        "diagonal": DiagonalTrace(),
-        "leak": LeakTrace(),
-        "true_online": HistorySweep(),
+        "diagonal": nb.predictor_traces.DiagonalTrace(),
+        "leak": nb.predictor_traces.LeakTrace(),
+        "true_online": nb.HistorySweep(),
     }
 
 
@@ -135,17 +125,17 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
     return nb.bp_lambda(p.lambda_, discount, kappa, view=view, update=update, **options)
 
 
-def experiment(p: Parameters) -> Experiment:
+def experiment(p: Parameters) -> nb.Experiment:
     """All that determines a run on one task, with one form of the trace."""
     of, rule = task(p), learning_rule(p)
     cortical = None if p.frozen else nb.Optimizer("adam", p.learning_rate)
     predictor = nb.Optimizer(p.optimizer, p.predictor_learning_rate)
-    return Experiment(
+    return nb.Experiment(
         circuit=circuit(p, of),
         task=of,
         rule=rule,
         optimizers=nb.Optimizers(cortical, cortical, predictor),
-        schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, 1, p.precision),
+        schedule=nb.Schedule(p.n_updates, p.batch_size, p.n_evaluations, 1, p.precision),
         seeds=nb.Seeds.count(p.seeds),
         record=applicable(RECORD, rule),
     )
@@ -153,7 +143,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def points_of(p: Parameters, name: str) -> tuple[list[Point], dict[str, list]]:
     """What is trained on one task."""
-    return cli.points(replace(p, task=name), experiment, rule_names=False)
+    return scripting.points(replace(p, task=name), experiment, rule_names=False)
 
 
 def plan(p: Parameters) -> list[Point]:
@@ -171,8 +161,8 @@ def simulate(p: Parameters) -> None:
         points, labels = points_of(p, name)
         path = Path(p.output) / name
         print(f"\n{name}", flush=True)
-        options = cli.storage(p) | {"output": path}
-        report(carry_out(points, labels, model="models/predictor_traces.py", **options))
+        options = scripting.storage(p) | {"output": path}
+        report(nb.run(points, labels, model="models/predictor_traces.py", **options))
         print(f"run: {path}", flush=True)
 
 
@@ -180,9 +170,9 @@ def report(run: xr.DataTree) -> None:
     """Print the final loss and the alignment of prediction and update, over the last half of the run."""
     loss = run["evaluation"]["loss"].sel(split="test").isel(update=-1)
     print(f"after {int(loss.update)} updates, mean ± SD, seeds: {loss.sizes['seed']}")
-    for name, values in cli.by_point(loss):
-        print(f"  {name:<20} loss {cli.mean_and_spread(values, 4)}")
+    for name, values in scripting.by_point(loss):
+        print(f"  {name:<20} loss {scripting.mean_and_spread(values, 4)}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan)
+    scripting.main(Parameters, __doc__, simulate, plan)

@@ -16,10 +16,12 @@ import xarray as xr
 from tqdm import tqdm
 
 import neuro_bpl as nb
-from neuro_bpl import brian, cli, netcdf
-from neuro_bpl.brian import discrete, legality, recording
-from neuro_bpl.brian.recording import Point
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl import brian, scripting
+from neuro_bpl.brian import array_engine, expressible, labelling
+from neuro_bpl.brian.labelling import Point
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import netcdf
 
 RECORD = ("rates", "outputs", "predicted_gradient", "td_error", "gradient_alignment")
 SIMULATORS = ("brian", "array")
@@ -125,12 +127,12 @@ def network(p: Parameters, simulator: str, by: int, kappa: float, seed: int) -> 
     fine, _, _, probe = nb.refine(circuit(p), learning, optimising, task(p).probe(), by)
     _, learning, optimising, trials = nb.refine(circuit(p), learning, optimising, trials, by)
     is_program = simulator == "brian" and p.target == "cpp_standalone"
-    blocks = legality.blocks(p.n_trials, 1 if is_program else p.n_snapshots, is_program)
+    blocks = expressible.blocks(p.n_trials, 1 if is_program else p.n_snapshots, is_program)
     if simulator == "array":
-        plan = recording.Plan(trials, RECORD, blocks, p.n_recorded, probe)
-        made = recording.experiment(fine, learning, optimising, plan, weights)
-        played = discrete.play(fine, learning, optimising, weights, plan)
-        point = Point(made, recording.piece(made, played, plan), played.weights[p.n_trials])
+        plan = labelling.Plan(trials, RECORD, blocks, p.n_recorded, probe)
+        made = labelling.experiment(fine, learning, optimising, plan, weights)
+        played = array_engine.play(fine, learning, optimising, weights, plan)
+        point = Point(made, labelling.piece(made, played, plan), played.weights[p.n_trials])
     else:
         with brian.BrianCircuit(fine, weights, learning, optimising, n_steps=trials.n_steps, target=p.target) as loop:
             point = loop.play(loop.plan(trials, RECORD, len(blocks), p.n_recorded, probe))
@@ -171,10 +173,10 @@ def simulate(p: Parameters) -> Path:
             for seed in range(p.seeds):
                 networks.append(network(p, label["simulator"], label["refine"], label["kappa"], seed))
                 bar.update()
-            points.append(recording.across_seeds(networks))
+            points.append(labelling.across_seeds(networks))
     kept = {dim: values for dim, values in axes.items() if len(values) > 1}
     named = [(point, {dim: label[dim] for dim in kept}) for point, label in zip(points, labels, strict=True)]
-    run = recording.tree(named, kept, brian.equations(circuit(p), rule(p, 1.0)))
+    run = labelling.tree(named, kept, brian.equations(circuit(p), rule(p, 1.0)))
     run.attrs["model"] = "models/rate_loop_brian.py"
     path = nb.export_netcdf(run, p.output, p.overwrite)
     report(run, path)
@@ -185,12 +187,12 @@ def report(run: xr.DataTree, path: Path) -> None:
     """Print the loss of the probe, and how well the predicted gradient points along the true one."""
     loss = run["evaluation"]["loss"].sel(split="probe").isel(update=-1)
     print(f"\nafter {int(loss.update)} trials, mean ± SD, seeds: {loss.sizes['seed']}")
-    for name, values in cli.by_point(loss):
-        print(f"  {name:<30} loss {cli.mean_and_spread(values, 5)}")
-    for name, values in cli.by_point(run["gradients"]["gradient_alignment"].isel(update=-1).mean("time")):
-        print(f"  {name:<30} cosine of ĝ with G {cli.mean_and_spread(values, 2)}")
+    for name, values in scripting.by_point(loss):
+        print(f"  {name:<30} loss {scripting.mean_and_spread(values, 5)}")
+    for name, values in scripting.by_point(run["gradients"]["gradient_alignment"].isel(update=-1).mean("time")):
+        print(f"  {name:<30} cosine of ĝ with G {scripting.mean_and_spread(values, 2)}")
     print(f"run: {path}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate)
+    scripting.main(Parameters, __doc__, simulate)

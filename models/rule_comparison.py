@@ -13,12 +13,11 @@ from typing import Any
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli
-from neuro_bpl.algorithms import NAMED as RULES
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.grid import Point
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.sweeping import carry_out
+from neuro_bpl import scripting
+from neuro_bpl.learning import NAMED as RULES
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
+from neuro_bpl.training import Point
 
 MARSCHALL = "code of Marschall et al. 2020"
 PREDICTING = ("bp_lambda", "dni")
@@ -110,22 +109,22 @@ def learning_rule(p: Parameters, name: str) -> nb.LearningRule:
     return RULES[name](kappa=p.kappa) if name in PREDICTING else RULES[name]()
 
 
-def experiment(p: Parameters) -> Experiment:
+def experiment(p: Parameters) -> nb.Experiment:
     """All that determines a run on one task, with one rule that learns."""
     of = task(p)
     adam, predictor = nb.Optimizer("adam", p.learning_rate), nb.Optimizer("adam", p.predictor_learning_rate)
-    return Experiment(
+    return nb.Experiment(
         circuit=circuit(p, of),
         task=of,
         rule=learning_rule(p, p.leader if p.observe else p.rule),
         optimizers=nb.Optimizers(adam, adam, predictor),
-        schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, 1, p.precision),
+        schedule=nb.Schedule(p.n_updates, p.batch_size, p.n_evaluations, 1, p.precision),
         seeds=nb.Seeds.count(p.seeds),
         record=("weight_alignment",),
     )
 
 
-def observing(p: Parameters) -> Experiment:
+def observing(p: Parameters) -> nb.Experiment:
     """The experiment of the leader, watched by every rule that was asked for."""
     others = tuple(learning_rule(p, name) for name in p.rule.split(","))
     return replace(experiment(p), compare=others, compare_draws=p.draws)
@@ -135,8 +134,8 @@ def points_of(p: Parameters, name: str) -> tuple[list[Point], dict[str, list]]:
     """What is trained on one task: every rule, or the leader, watched by them."""
     one = replace(p, task=name)
     if p.observe:
-        return cli.points(replace(one, rule=p.leader), lambda _: observing(one))
-    return cli.points(one, experiment)
+        return scripting.points(replace(one, rule=p.leader), lambda _: observing(one))
+    return scripting.points(one, experiment)
 
 
 def plan(p: Parameters) -> list[Point]:
@@ -154,8 +153,8 @@ def simulate(p: Parameters) -> None:
         path = Path(p.output) / (f"{name}_observed" if p.observe else name)
         points, labels = points_of(p, name)
         print(f"\n{name}", flush=True)
-        options = cli.storage(p) | {"output": path}
-        report(carry_out(points, labels, model="models/rule_comparison.py", **options))
+        options = scripting.storage(p) | {"output": path}
+        report(nb.run(points, labels, model="models/rule_comparison.py", **options))
         print(f"run: {path}", flush=True)
 
 
@@ -164,13 +163,14 @@ def report(run: xr.DataTree) -> None:
     if "comparison" in run:
         cosines = run["comparison"]["cosine"].sel(weight_group="all", drop=True).mean("update")
         for rule in cosines.observed.values:
-            print(f"  {rule:<20} cosine with BPTT {cli.mean_and_spread(cosines.sel(observed=rule).values.ravel(), 2)}")
+            cosine = scripting.mean_and_spread(cosines.sel(observed=rule).values.ravel(), 2)
+            print(f"  {rule:<20} cosine with BPTT {cosine}")
         return
     loss = run["evaluation"]["loss"].sel(split="test").isel(update=-1)
     print(f"after {int(loss.update)} updates, mean ± SD, seeds: {loss.sizes['seed']}")
-    for name, values in cli.by_point(loss):
-        print(f"  {name:<20} loss {cli.mean_and_spread(values, 4)}")
+    for name, values in scripting.by_point(loss):
+        print(f"  {name:<20} loss {scripting.mean_and_spread(values, 4)}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan)
+    scripting.main(Parameters, __doc__, simulate, plan)

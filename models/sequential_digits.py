@@ -12,11 +12,12 @@ from typing import Any
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli, rule_words
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.parameters import check, field, nearest, refusal
-from neuro_bpl.recording import QUANTITIES, applicable, check_names
-from neuro_bpl.sweeping import carry_out
+from neuro_bpl import scripting
+from neuro_bpl.experiments import applicable, check_names
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import nearest, refusal
+from neuro_bpl.runs import QUANTITIES
+from neuro_bpl.scripting import rule_words
 
 RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient", "td_error_size")
 ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
@@ -131,7 +132,7 @@ def images(**arguments: Any) -> nb.tasks.SequentialImages:
     return nb.tasks.SequentialImages.load(**arguments)
 
 
-def experiment(p: Parameters) -> Experiment:
+def experiment(p: Parameters) -> nb.Experiment:
     """All that determines a run with one rule."""
     names = ("dataset", "order", "noise", "n_probe", "pad", "permutation", "n_held_out", "download")
     task = images(**{name: getattr(p, name) for name in names}, data_dir=p.data_dir or None)
@@ -140,12 +141,12 @@ def experiment(p: Parameters) -> Experiment:
     arriving = nb.tasks.Stream(task, p.label_probability) if p.stream else task
     network, recorded = circuit(p, task), applicable(quantities(p), rule)
     check_names(recorded, network, rule)
-    return Experiment(
+    return nb.Experiment(
         circuit=network,
         task=arriving,
         rule=rule,
         optimizers=nb.Optimizers(cortical, cortical, predictor),
-        schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
+        schedule=nb.Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
         seeds=nb.Seeds.count(p.seeds),
         record=recorded,
     )
@@ -153,7 +154,7 @@ def experiment(p: Parameters) -> Experiment:
 
 def simulate(p: Parameters) -> Path:
     """Train with every rule, at every point of the sweep, and store the run."""
-    run = carry_out(*cli.points(p, experiment), model="models/sequential_digits.py", **cli.storage(p))
+    run = nb.run(*scripting.points(p, experiment), model="models/sequential_digits.py", **scripting.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 
@@ -162,10 +163,10 @@ def report(run: xr.DataTree, path: Path) -> None:
     """Print the test accuracy at every point."""
     accuracy = 100 * run["evaluation"]["accuracy"].sel(split="test").isel(update=-1)
     print(f"\ntest accuracy after {int(accuracy.update)} updates, mean ± SD, seeds: {accuracy.sizes['seed']}")
-    for name, values in cli.by_point(accuracy):
-        print(f"  {name:<14} {cli.mean_and_spread(values, 1)} %")
+    for name, values in scripting.by_point(accuracy):
+        print(f"  {name:<14} {scripting.mean_and_spread(values, 1)} %")
     print(f"run: {path}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan=lambda p: cli.points(p, experiment)[0])
+    scripting.main(Parameters, __doc__, simulate, plan=lambda p: scripting.points(p, experiment)[0])

@@ -29,12 +29,12 @@ import numpy as np
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli
-from neuro_bpl.brian import targets
+from neuro_bpl import scripting
+from neuro_bpl.brian import compile_targets
 from neuro_bpl.brian.network import clocks
-from neuro_bpl.parameters import check, field, flatten, nearest, refusal
-from neuro_bpl.provenance import origin
-from neuro_bpl.results import FORMAT, FORMAT_VERSION, coordinate
+from neuro_bpl.parameters import check, field, flatten
+from neuro_bpl.refusals import nearest, refusal
+from neuro_bpl.runs import FORMAT, FORMAT_VERSION, coordinate, origin
 
 MODEL = "models/spiking_loop_brian.py"
 UNITS = {"ms": brian2.ms, "mV": brian2.mV, "mV²": brian2.mV**2, "Hz": brian2.Hz}
@@ -524,8 +524,8 @@ class Seen(NamedTuple):
 
 def play(p: Parameters, seed: int) -> Seen:
     """Play all trials of a seed in one run of its network."""
-    trials, target = timetable(p, seed), targets.resolve(p.target)
-    with targets.computing(target):
+    trials, target = timetable(p, seed), compile_targets.resolve(p.target)
+    with compile_targets.computing(target):
         loop, made = network(p, seed)
         born = weights(p, made)
         brian2.seed(int(np.random.SeedSequence((2, seed)).generate_state(1)[0]))
@@ -675,7 +675,7 @@ def tree(p: Parameters, seen: list[Seen]) -> xr.DataTree:
         "rule": ", ".join(p.rules),
         "sweep": json.dumps({"rule": list(p.rules)}),
         **origin(),
-        "simulator": f"Brian2 {brian2.__version__}, {targets.resolve(p.target)}",
+        "simulator": f"Brian2 {brian2.__version__}, {compile_targets.resolve(p.target)}",
         "points": json.dumps(point),
     }
     return run
@@ -845,9 +845,9 @@ def report(run: xr.DataTree) -> None:
     """Print the loss after learning."""
     loss = run["evaluation"]["loss"].isel(update=-1, split=0)
     print(f"after {int(loss.update)} trials, mean ± SD, seeds: {loss.sizes['seed']}")
-    for name, values in cli.by_point(loss):
-        print(f"  {name:<14} loss {cli.mean_and_spread(values, 3)}")
+    for name, values in scripting.by_point(loss):
+        print(f"  {name:<14} loss {scripting.mean_and_spread(values, 3)}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate)
+    scripting.main(Parameters, __doc__, simulate)

@@ -13,12 +13,11 @@ import jax
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli, rule_words
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.grid import Point
+from neuro_bpl import scripting
+from neuro_bpl.experiments import applicable
 from neuro_bpl.parameters import check, field
-from neuro_bpl.recording import applicable
-from neuro_bpl.sweeping import carry_out
+from neuro_bpl.scripting import rule_words
+from neuro_bpl.training import Point
 
 RECORD = ("gradient_alignment", "td_error_size", "td_error", "predicted_gradient", "true_gradient", "rates")
 PAPER = "Pemberton & Ponte Costa 2024"
@@ -99,17 +98,17 @@ def learning_rule(p: Parameters) -> nb.LearningRule:
     return rule_words.rule_of(p.rule, lambda_=p.lambda_, discount=p.discount, kappa=p.kappa, window=p.window)
 
 
-def experiment(p: Parameters) -> Experiment:
+def experiment(p: Parameters) -> nb.Experiment:
     """All that determines a run with one rule."""
     cortical = nb.Optimizer("adam", p.learning_rate, ADAM) if p.plastic else None
     predictor = nb.Optimizer("adam", p.predictor_learning_rate, ADAM)
     network, seeds, rule = circuit(p), nb.Seeds.count(p.seeds), learning_rule(p)
-    return Experiment(
+    return nb.Experiment(
         circuit=network,
         task=task(p),
         rule=rule,
         optimizers=nb.Optimizers(cortical, cortical, predictor),
-        schedule=Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
+        schedule=nb.Schedule(p.n_updates, p.batch_size, p.n_evaluations, p.n_snapshots, p.precision),
         seeds=seeds,
         record=applicable(RECORD, rule),
         weights=newborn(network, seeds, p.precision),
@@ -119,12 +118,12 @@ def experiment(p: Parameters) -> Experiment:
 def points(p: Parameters) -> tuple[list[Point], dict[str, list]]:
     """What is trained; λ varies on its own where all that is asked for has it, and is not told by the word."""
     alone = ("lambda_=0,0.5,1",) if p.rule == "bp_lambda" else ()
-    return cli.points(replace(p, sweep=alone if p.sweep == ("auto",) else p.sweep), experiment)
+    return scripting.points(replace(p, sweep=alone if p.sweep == ("auto",) else p.sweep), experiment)
 
 
 def simulate(p: Parameters) -> Path:
     """Train at every point asked for, and store the run."""
-    run = carry_out(*points(p), model="models/target_reaching.py", **cli.storage(p))
+    run = nb.run(*points(p), model="models/target_reaching.py", **scripting.storage(p))
     report(run, Path(p.output))
     return Path(p.output)
 
@@ -133,13 +132,13 @@ def report(run: xr.DataTree, path: Path) -> None:
     """Print the loss, and how well the predicted gradient points along the true one."""
     loss = run["evaluation"]["loss"].sel(split="test").isel(update=-1)
     print(f"\nafter {int(loss.update)} updates, mean ± SD, seeds: {loss.sizes['seed']}")
-    for name, values in cli.by_point(loss):
-        print(f"  {name:<14} loss {cli.mean_and_spread(values, 4)}")
+    for name, values in scripting.by_point(loss):
+        print(f"  {name:<14} loss {scripting.mean_and_spread(values, 4)}")
     if "gradients" in run:
-        for name, values in cli.by_point(run["gradients"]["gradient_alignment"].isel(update=-1).mean("time")):
-            print(f"  {name:<14} cosine of ĝ with G {cli.mean_and_spread(values, 2)}")
+        for name, values in scripting.by_point(run["gradients"]["gradient_alignment"].isel(update=-1).mean("time")):
+            print(f"  {name:<14} cosine of ĝ with G {scripting.mean_and_spread(values, 2)}")
     print(f"run: {path}")
 
 
 if __name__ == "__main__":
-    cli.main(Parameters, __doc__, simulate, plan=lambda p: points(p)[0])
+    scripting.main(Parameters, __doc__, simulate, plan=lambda p: points(p)[0])

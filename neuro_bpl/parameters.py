@@ -5,7 +5,6 @@ the command line of the models read them from there.
 """
 
 import dataclasses
-import difflib
 import math
 import numbers
 import typing
@@ -14,7 +13,7 @@ from typing import Any
 
 import jax
 
-SHOWN = 300  # characters of a value in a message
+from neuro_bpl.refusals import expect, nearest, refusal
 
 
 def field(
@@ -60,18 +59,6 @@ def field(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def refusal(name: str, got: Any, allowed: str, why: str, fix: str) -> ValueError:
-    """An error that says: value got, what is allowed, why, what to type."""
-    shown = repr(got)
-    shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
-    return ValueError(f"{name} = {shown} is not possible.\n  Allowed: {allowed}.\n  Why: {why}.\n  Type: {fix}.")
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """The one of `names` that is spelt most like `name`."""
-    return max(names, key=lambda known: difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio())
-
-
 def check(instance: Any) -> None:
     """Refuse values of a dataclass outside what its fields allow.
 
@@ -101,12 +88,6 @@ def check(instance: Any) -> None:
 def is_placeholder(value: Any) -> bool:
     """Whether a value stands for a number that JAX is tracing or batching, or that it has not filled in yet."""
     return type(value) is object or type(value).__module__.partition(".")[0] in ("jax", "jaxlib")
-
-
-def expect(name: str, value: Any, kind: Any, allowed: str, why: str, fix: str) -> None:
-    """Refuse a value that is not an instance of `kind`; a class is not an instance of itself (`ValueError`)."""
-    if isinstance(value, type) or not isinstance(value, kind):
-        raise refusal(name, value, allowed, why, fix)
 
 
 def _check_kind(instance: Any, spec: dataclasses.Field, value: Any) -> None:

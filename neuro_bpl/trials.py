@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from neuro_bpl.parameters import refusal
+from neuro_bpl.refusals import refusal
 
 
 @partial(

@@ -11,11 +11,11 @@ import numpy as np
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall
 
 import neuro_bpl as nb
-from neuro_bpl import credit, optimizers, predictor_traces, traces
-from neuro_bpl.nonlinearities import NONLINEARITIES
-from neuro_bpl.olive import ROUTES
-from neuro_bpl.readout import LOSSES
-from neuro_bpl.recording import QUANTITIES
+from neuro_bpl.circuit.nonlinearities import NONLINEARITIES
+from neuro_bpl.circuit.readout import LOSSES
+from neuro_bpl.learning import credit, optimizers, predictor_traces, traces
+from neuro_bpl.learning.td_error import ROUTES
+from neuro_bpl.runs.quantities import QUANTITIES
 
 # Junk of every kind: numbers that are too small, too large or not numbers, wrong types, nearly right names.
 JUNK = [None, True, False, -1, 0, 1, 3, 10**30, -0.5, 0.5, 1.5, math.nan, math.inf, -math.inf, 1j]

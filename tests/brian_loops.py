@@ -10,8 +10,8 @@ from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_trials
 
 import neuro_bpl as nb
 from neuro_bpl.brian import BrianCircuit
-from neuro_bpl.predictor_traces import LeakTrace
-from neuro_bpl.traces import Leaky
+from neuro_bpl.learning.predictor_traces import LeakTrace
+from neuro_bpl.learning.traces import Leaky
 
 logging.getLogger(brian2.__name__).setLevel(logging.ERROR)  # pytest keeps all the code that it logs: twice the time
 

@@ -127,7 +127,8 @@ def script(monkeypatch, capsys):
     """Run a script in this process, as from a shell in the repository root; its status and what it wrote."""
     import scripting
 
-    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)  # JAX's settings stay as they are
+    # JAX's settings stay as they are.
+    monkeypatch.setattr("neuro_bpl.scripting.command_line.keep_compiled", lambda: None)
     monkeypatch.chdir(scripting.ROOT)
 
     def run(path, *words):

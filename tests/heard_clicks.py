@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from neuro_bpl.neural.session import from_arrays
+from neuro_bpl.neural.sessions.session import from_arrays
 from neuro_bpl.tasks import PoissonClicks
 
 KEY = jax.random.key

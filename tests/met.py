@@ -98,7 +98,7 @@ def everything(nb):
     """Names of all parts of rules and circuits, and of the pairs that algorithms have names for."""
     arguments = {nb.tbptt: (2,)}
     public = {name: getattr(nb, name) for name in nb.__all__}
-    algorithms = [one for one in public.values() if getattr(one, "__module__", "") == "neuro_bpl.algorithms"]
+    algorithms = [one for one in public.values() if getattr(one, "__module__", "") == "neuro_bpl.learning.algorithms"]
     folders = {"trace": nb.traces, "credit": nb.credit, "predictor trace": nb.predictor_traces}
     parts = {f"{kind} {name}" for kind, folder in folders.items() for name in folder.__all__ if name not in PROTOCOLS}
     cells = {f"cell {name}" for name in nb.__all__ if name.endswith("Cortex")}

@@ -13,9 +13,9 @@ import oracle_predictor as op
 from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_trials, random_weights
 
 import neuro_bpl as nb
-from neuro_bpl import online
-from neuro_bpl.learner import Learner, learn_batch
-from neuro_bpl.traces import rank_one
+from neuro_bpl.experiments.learner import Learner, learn_batch
+from neuro_bpl.learning import random_draws
+from neuro_bpl.learning.traces import rank_one
 
 KEY = jax.random.key(3)
 LAMBDA, DISCOUNT, KAPPA = 0.8, 0.9, 0.7
@@ -158,16 +158,16 @@ def of_oracle(cell, learner, weights, batch, rates=RATES, td_error="exact", feat
             b_out=own.b_out - rates[1] * d_b_out,
         )
         olive = olive - rates[0] * cortex[:, n_in:-1] if td_error == "learned" else olive
-    cortex = nb.cortex.CorticalWeights(own.w_in, own.w_rec, own.b)
-    return nb.Weights(cortex, nb.readout.ReadoutWeights(own.w_out, own.b_out), None, None, olive)
+    cortex = nb.circuit.cortex.CorticalWeights(own.w_in, own.w_rec, own.b)
+    return nb.Weights(cortex, nb.circuit.readout.ReadoutWeights(own.w_out, own.b_out), None, None, olive)
 
 
 def drawn_signs(circuit, rank, n_trials, n_steps):
     """What a low-rank trace draws from KEY: for each trial an array (steps + 1, rank, state), whose entry 0 is idle."""
     like = (jnp.zeros((N_UNITS, rank, n_trials)),) * circuit.cortex.n_components
-    noise, in_time = online.begin(jax.random.key_data(KEY))[0], []
+    noise, in_time = random_draws.begin(jax.random.key_data(KEY))[0], []
     for _ in range(n_steps):
-        noise, keys = online.draw(noise)
+        noise, keys = random_draws.draw(noise)
         in_time.append(np.concatenate(rank_one.signs(keys.predictor, like)))
     nu = np.stack([np.zeros_like(in_time[0]), *in_time])
     return [nu[..., k].swapaxes(1, 2) for k in range(n_trials)]

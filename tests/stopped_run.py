@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import neuro_bpl as nb
-from neuro_bpl import writer
+from neuro_bpl.runs import run_writer
 
 FILES = sorted((Path(__file__).resolve().parents[1] / "data" / "reference").glob("stopped_run_*.zip"))
 N_UPDATES, N_STORED = 6, 2
@@ -48,7 +48,7 @@ def unpacked(file, path):
 
 def write(file):
     """Train until `N_STORED` updates are stored, and put what is there into a file."""
-    commit, done = writer.Writer.commit, []
+    commit, done = run_writer.Writer.commit, []
 
     def counted(*arguments):
         if len(done) == 2:
@@ -58,7 +58,7 @@ def write(file):
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
-        writer.Writer.commit = counted
+        run_writer.Writer.commit = counted
         with contextlib.suppress(StoppedError):
             train(output=path)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import refused
 
-from neuro_bpl.neural.alignment import align
-from neuro_bpl.neural.binning import bin, rate, smooth
-from neuro_bpl.neural.session import from_arrays, spike_times
+from neuro_bpl.neural.activity.alignment import align
+from neuro_bpl.neural.activity.binning import bin, rate, smooth
+from neuro_bpl.neural.sessions.session import from_arrays, spike_times
 
 # Times on a grid of 1/64 s, whose sums are exact, so that spikes do lie on the edges of windows and bins.
 TIMES = st.integers(-128, 256).map(lambda ticks: ticks / 64)

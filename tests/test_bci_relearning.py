@@ -9,7 +9,7 @@ import xarray as xr
 from scripting import module
 
 import neuro_bpl as nb
-from neuro_bpl.neural import cursor
+from neuro_bpl.neural.measures import cursor
 
 pytestmark = pytest.mark.full
 

@@ -14,12 +14,13 @@ from brian_loops import DT, RECORD, bp, loop_of, make_circuit, needs_compiler, p
 from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_weights, relative_error, size
 
 import neuro_bpl as nb
-from neuro_bpl import cortex as cortical
-from neuro_bpl import olive, schema
 from neuro_bpl.brian import BrianCircuit
-from neuro_bpl.moment import immediate_error, moments
-from neuro_bpl.predictor_traces import DiagonalTrace, LeakTrace
-from neuro_bpl.traces import Immediate, Leaky
+from neuro_bpl.circuit import cortex as cortical
+from neuro_bpl.learning import td_error
+from neuro_bpl.learning.predictor_traces import DiagonalTrace, LeakTrace
+from neuro_bpl.learning.single_step import immediate_error, moments
+from neuro_bpl.learning.traces import Immediate, Leaky
+from neuro_bpl.runs import schema
 
 # ---------------------------------------------------------------------------- the array engine, one trial at a time
 
@@ -45,9 +46,9 @@ def told(circuit, rule, weights, s_tm1, s_t, moment):
     error_t = immediate_error(circuit, weights, s_t, moment).error_t
     bootstrap_t = rule.credit.now(error_t, (prediction_t,)).bootstrap_t
     a_t = cortical.activation(circuit.cortex, weights.cortex, s_tm1, moment.x_t)
-    pulled = olive.pull(rule.td_error, circuit.cortex, weights.cortex, None, s_tm1, a_t, bootstrap_t)
+    pulled = td_error.pull(rule.td_error, circuit.cortex, weights.cortex, None, s_tm1, a_t, bootstrap_t)
     before = circuit.predict(theta, s_tm1, moment.x_t)[0]
-    return granule_t, prediction_t, olive.TDError(pulled, before, moment.left_t >= 0).delta
+    return granule_t, prediction_t, td_error.TDError(pulled, before, moment.left_t >= 0).delta
 
 
 @partial(jax.jit, static_argnums=0)
@@ -348,7 +349,7 @@ def test_a_sweep_that_fails_leaves_the_circuit_as_it_was(monkeypatch):
         played.append(relative_error(loop.weights, random_weights(loop.circuit, 0)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("neuro_bpl.brian.recording.piece", stop)
+    monkeypatch.setattr("neuro_bpl.brian.labelling.piece", stop)
     with pytest.raises(KeyboardInterrupt):
         loop.sweep(GRID, trials)
     assert played[0] > 1e-3

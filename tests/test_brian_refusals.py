@@ -17,8 +17,8 @@ from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_UNITS, random_weight
 
 import neuro_bpl as nb
 from neuro_bpl.brian import BrianCircuit, equations
-from neuro_bpl.predictor_traces import FullTrace
-from neuro_bpl.traces import Diagonal
+from neuro_bpl.learning.predictor_traces import FullTrace
+from neuro_bpl.learning.traces import Diagonal
 
 pytestmark = pytest.mark.usefixtures("untyped")
 WAY_OUT = r"(?s)is not possible\.\n  Allowed: .*\n  Why: .*\n  Type: "
@@ -288,7 +288,12 @@ def test_a_mistake_in_an_equation_is_said_in_words(case):
 
 def test_equations_of_other_populations_or_of_another_kind_are_refused():
     script = equations(OPEN)
-    for wrong in ({}, equations(CIRCUIT, bp()), {**script, "cortx": script["cortex"]}, {**script, "cortex": "r : 1"}):
+    for wrong in (
+        {},
+        equations(CIRCUIT, bp()),
+        {**script, "cortx": script["cortex"]},
+        {**script, "cortex": "r : 1"},
+    ):
         with pytest.raises(ValueError, match=WAY_OUT):
             loop_of(OPEN, equations=wrong)
     with pytest.raises(ValueError, match=WAY_OUT):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from tiny import refused
 
-from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.psychometry import curve, fractions, intervals, psychometric
+from neuro_bpl.neural.measures.choice import choice_auc, rectified
+from neuro_bpl.neural.measures.psychometry import curve, fractions, intervals, psychometric
 
 
 def responses(values, choices, **coordinates):

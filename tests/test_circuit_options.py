@@ -17,8 +17,8 @@ from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_
 from test_legality import refusal
 
 import neuro_bpl as nb
-from neuro_bpl import optimizers as optimising
-from neuro_bpl.moment import moments, online_outcome
+from neuro_bpl.learning import optimizers as optimising
+from neuro_bpl.learning.single_step import moments, online_outcome
 
 READOUT = nb.LinearReadout(N_OUTPUTS)
 COST = {"rates": 0.3, "weights": 0.02}

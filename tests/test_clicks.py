@@ -9,7 +9,7 @@ from tiny import refused
 
 import neuro_bpl as nb
 from neuro_bpl.tasks import PoissonClicks
-from neuro_bpl.tasks.clicks import with_noise
+from neuro_bpl.tasks.poisson_clicks import with_noise
 
 MANY = 10_000
 

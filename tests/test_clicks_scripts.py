@@ -7,7 +7,7 @@ import hanks_files
 import numpy as np
 import pytest
 
-from neuro_bpl.neural.reading import read
+from neuro_bpl.neural.sessions.reading import read
 
 pytestmark = pytest.mark.full
 

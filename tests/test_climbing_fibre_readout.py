@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import cli
+from neuro_bpl.scripting import command_line
 
 pytestmark = pytest.mark.full
 
@@ -97,11 +97,11 @@ def test_delta_is_the_one_known_at_the_last_step():
 
 
 def analysed(monkeypatch, capsys, *words):
-    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)
+    monkeypatch.setattr("neuro_bpl.scripting.command_line.keep_compiled", lambda: None)
     monkeypatch.setattr(sys, "argv", ["climbing_fibre_readout.py", *map(str, words)])
     status = 0
     try:
-        cli.main(analysis.Parameters, analysis.__doc__, analysis.analyse)
+        command_line.main(analysis.Parameters, analysis.__doc__, analysis.analyse)
     except SystemExit as end:
         status = end.code or 0
     wrote = capsys.readouterr()
@@ -138,7 +138,7 @@ def test_four_fifths_of_the_recorded_dendrites_are_more_active_after_errors():
     path = Path(os.environ.get("NEURO_BPL_DATA", "none")) / "neural" / "deverett2018_crusI_evidence.npz"
     if not path.is_file():
         pytest.skip("NEURO_BPL_DATA does not lead to neural/deverett2018_crusI_evidence.npz")
-    from neuro_bpl.neural.climbing_fibres import read_deverett, share_above
+    from neuro_bpl.neural.datasets.deverett2018 import read_deverett, share_above
 
     recorded = read_deverett(path)
     assert recorded.sizes["dendrite"] == 599

@@ -17,8 +17,10 @@ from test_docs import ROOT
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, refused, sweep
 
 import neuro_bpl as nb
-from neuro_bpl import cluster, region, results, store, trainer, writer
-from neuro_bpl.experiment import Experiment, Schedule
+from neuro_bpl.experiments import cohort
+from neuro_bpl.experiments.experiment import Experiment, Schedule
+from neuro_bpl.runs import part_writer, pieces, run_writer, store
+from neuro_bpl.training import dask_workers, trainer
 
 # Dask's own: a resource tracker that is late, and sockets of workers that were killed on purpose.
 pytestmark = [
@@ -87,7 +89,7 @@ def test_a_sweep_on_a_cluster_is_bit_for_bit_that_of_one_process(wanted, client,
         again = sweep(GRID, output=path, at_once=2, resume=True, scheduler=scheduler, workers=2)
         assert_identical(again, run, but=())
     assert snapshots(path) == before  # Nothing was committed: nothing was computed.
-    assert not (path / region.OWNER).exists()
+    assert not (path / part_writer.OWNER).exists()
 
 
 @pytest.mark.science
@@ -224,14 +226,14 @@ def test_a_sweep_whose_own_process_is_stopped_goes_on_from_every_commit(wanted_l
 
 # --------------------------------------------------------------------------------------------------------- many writers
 
-ROOT_ATTRS = {"format": results.FORMAT, "format_version": results.FORMAT_VERSION, "sweep": "{}", "versions": "{}"}
+ROOT_ATTRS = {"format": pieces.FORMAT, "format_version": pieces.FORMAT_VERSION, "sweep": "{}", "versions": "{}"}
 SAID = {"status": "running", "labels": "[{}]", "experiments": "[{}]"}
 
 
 def piece(first, n=1):
     attrs = {"units": "1", "long_name": "numbers"}
     axes = {"seed": np.arange(1), "update": np.arange(first, first + n)}
-    coords = {dim: results.coordinate(dim, values, dim) for dim, values in axes.items()}
+    coords = {dim: pieces.coordinate(dim, values, dim) for dim, values in axes.items()}
     values = xr.DataArray(np.full((1, 1, n), float(first)), coords, ("point", "seed", "update"), attrs=attrs)
     return {"training": xr.Dataset({"number": values})}
 
@@ -242,14 +244,14 @@ def commit(to, name, first):
 
 @pytest.fixture
 def owned(tmp_path):
-    with writer.writing(tmp_path / "run", ROOT_ATTRS, resume=False, overwrite=False) as sink:
+    with run_writer.writing(tmp_path / "run", ROOT_ATTRS, resume=False, overwrite=False) as sink:
         commit(sink, "0", 0)
         yield sink
 
 
 def test_commits_of_several_writers_at_once_are_all_kept(owned):
     def write(name):
-        mine = region.Region.join(owned.path, owned.token, name)
+        mine = part_writer.Region.join(owned.path, owned.token, name)
         for first in range(8):
             commit(mine, name, first)
 
@@ -265,29 +267,29 @@ def test_commits_of_several_writers_at_once_are_all_kept(owned):
 
 
 def test_a_writer_that_was_overtaken_cannot_commit(owned):
-    late, other = (region.Region.join(owned.path, owned.token, "0") for _ in range(2))
+    late, other = (part_writer.Region.join(owned.path, owned.token, "0") for _ in range(2))
     commit(other, "0", 1)
     before = snapshots(owned.path)
-    with pytest.raises(region.OvertakenError):
+    with pytest.raises(part_writer.OvertakenError):
         commit(late, "0", 1)
     owned.drop("0")
-    with pytest.raises(region.OvertakenError):
+    with pytest.raises(part_writer.OvertakenError):
         commit(other, "0", 2)
     assert snapshots(owned.path) != before
     assert store.read(owned.path).parts == {}
 
 
 def test_a_writer_of_a_run_that_has_another_owner_or_none_cannot_commit(owned):
-    early = region.Region.join(owned.path, owned.token, "1")
+    early = part_writer.Region.join(owned.path, owned.token, "1")
     owned.close()
-    with refused("does not belong to the sweep", error=region.AbandonedError):
+    with refused("does not belong to the sweep", error=part_writer.AbandonedError):
         commit(early, "1", 0)
-    with writer.writing(owned.path, ROOT_ATTRS, resume=True, overwrite=False) as new:
-        with refused("does not belong to the sweep", error=region.AbandonedError):
+    with run_writer.writing(owned.path, ROOT_ATTRS, resume=True, overwrite=False) as new:
+        with refused("does not belong to the sweep", error=part_writer.AbandonedError):
             commit(early, "1", 0)
-        commit(region.Region.join(new.path, new.token, "1"), "1", 0)  # Liveness.
-        with refused("does not belong to the sweep", "all workers share", error=region.AbandonedError):
-            region.Region.join(owned.path, owned.token, "1")
+        commit(part_writer.Region.join(new.path, new.token, "1"), "1", 0)  # Liveness.
+        with refused("does not belong to the sweep", "all workers share", error=part_writer.AbandonedError):
+            part_writer.Region.join(owned.path, owned.token, "1")
     assert list(store.read(owned.path).parts) == ["0", "1"]
 
 
@@ -312,7 +314,7 @@ def test_workers_need_a_store(how):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "http://127.0.0.1:1"])
 def test_a_scheduler_that_does_not_answer_is_named_soon_and_nothing_is_written(tmp_path, address):
     began = time.time()
-    with refused(address, "does not answer", "Allowed", "Why", error=cluster.ClusterError):
+    with refused(address, "does not answer", "Allowed", "Why", error=dask_workers.ClusterError):
         sweep(GRID, output=tmp_path / "run", scheduler=address)
     assert time.time() - began < 20
     assert list(tmp_path.iterdir()) == []
@@ -329,4 +331,4 @@ def test_a_class_of_the_script_itself_is_refused(monkeypatch):
     monkeypatch.setattr(Own, "__module__", "__main__")
     experiment = Experiment(CIRCUIT, Own(), BP1, nb.Optimizers(), Schedule(1), nb.Seeds.count(1))
     with refused("a module of its own"):
-        cluster.packed(results.Part((experiment,), ({},)))
+        dask_workers.packed(cohort.Part((experiment,), ({},)))

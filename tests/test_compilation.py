@@ -9,9 +9,11 @@ import pytest
 from tiny import BP1, CIRCUIT, Recall
 
 import neuro_bpl as nb
-from neuro_bpl import compilation, store, trainer
-from neuro_bpl.contents import StoredPart
-from neuro_bpl.experiment import Experiment, Schedule
+from neuro_bpl import compilation
+from neuro_bpl.experiments.experiment import Experiment, Schedule
+from neuro_bpl.runs import store
+from neuro_bpl.runs.contents import StoredPart
+from neuro_bpl.training import trainer
 
 UNKNOWN = ("xla_this_option_is_of_no_compiler", 1)
 N_STEPS = 4

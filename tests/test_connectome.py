@@ -13,7 +13,7 @@ from scripting import module
 from tiny import refused
 
 import neuro_bpl as nb
-from neuro_bpl.neural import connectome
+from neuro_bpl.neural.datasets import nguyen2023
 
 NAME = "neural/nguyen2023_mf_grc_connectome.npz"
 MODEL, ANALYSIS = "models/granule_wiring.py", "analyses/granule_fan_in.py"
@@ -25,7 +25,7 @@ def real():
     place = os.environ.get("NEURO_BPL_DATA")
     if not place or not (Path(place) / NAME).is_file():
         pytest.skip(f"NEURO_BPL_DATA names no folder with {NAME}")
-    return connectome.read_connectome(Path(place) / NAME)
+    return nguyen2023.read_connectome(Path(place) / NAME)
 
 
 def arrays(seed=0):
@@ -46,7 +46,7 @@ def arrays(seed=0):
 
 @pytest.fixture(scope="module")
 def graph():
-    return connectome.connectome(arrays())
+    return nguyen2023.connectome(arrays())
 
 
 @pytest.fixture(scope="module")
@@ -61,30 +61,30 @@ def stored(tmp_path_factory):
 
 def test_fan_in_of_the_inner_core_is_the_measured_one():
     measured = real()
-    inside = connectome.inner_core(measured)
-    found = connectome.fan_in(measured)[inside]
+    inside = nguyen2023.inner_core(measured)
+    found = nguyen2023.fan_in(measured)[inside]
     assert int(inside.sum()) == 493
     assert round(float(found.mean()), 2) == 4.12
     assert np.bincount(found).tolist() == [0, 7, 30, 90, 190, 129, 42, 5]
     # Near the edge of the volume inputs are cut off.
-    assert float(connectome.fan_in(measured)[~inside].mean()) < 3.5
+    assert float(nguyen2023.fan_in(measured)[~inside].mean()) < 3.5
     size = measured["granule_position"].max("granule") - measured["granule_position"].min("granule")
     assert float(size.sel(axis="z")) == pytest.approx(44.4e-6, rel=0.01)
 
 
 def test_a_file_is_read_with_labels_and_units(stored, graph):
-    read = connectome.read_connectome(stored)
+    read = nguyen2023.read_connectome(stored)
     assert read.identical(graph)
     assert read["granule_position"].attrs["units"] == "m"
     assert read.sizes == {"edge": len(arrays()["edges_bouton_grc"]), "bouton": 60, "granule": 200, "axis": 3}
     np.testing.assert_allclose(read["bouton_position"], arrays()["bouton_xyz_raw"] * 1e-9)
-    assert int(connectome.fan_in(read).sum()) == read.sizes["edge"]
+    assert int(nguyen2023.fan_in(read).sum()) == read.sizes["edge"]
 
 
 def test_edges_that_are_there_twice_count_once(graph):
     twice = arrays()
     twice["edges_bouton_grc"] = np.concatenate([twice["edges_bouton_grc"]] * 2)
-    assert connectome.connectome(twice).identical(graph)
+    assert nguyen2023.connectome(twice).identical(graph)
 
 
 @settings(max_examples=40)
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_refused_or_read_whole(stored, graph, tmp_path_factory
     path = tmp_path_factory.mktemp("damaged") / "spoilt.npz"
     path.write_bytes(content)
     try:
-        got = connectome.read_connectome(path)
+        got = nguyen2023.read_connectome(path)
     except ValueError as error:
         assert "Type: " in str(error)  # noqa: PT017
         return
@@ -125,24 +125,24 @@ def test_a_graph_that_is_none_is_refused(tmp_path, case):
     WRONG[case](made)
     np.savez(tmp_path / "wrong.npz", **made)
     with refused("file = ", "Why: "):
-        connectome.read_connectome(tmp_path / "wrong.npz")
+        nguyen2023.read_connectome(tmp_path / "wrong.npz")
 
 
 def test_another_file_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="Type: "):
-        connectome.read_connectome(tmp_path / "none.npz")
+        nguyen2023.read_connectome(tmp_path / "none.npz")
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("readme.txt", "nothing")
     with refused("file = "):
-        connectome.read_connectome(tmp_path / "other.npz")
+        nguyen2023.read_connectome(tmp_path / "other.npz")
 
 
 # --------------------------------------------------------------------------------------------------------- the masks
 
 
 def test_cells_that_share_an_axon_share_a_fibre(graph):
-    core = np.flatnonzero(connectome.inner_core(graph).values)
-    mask = connectome.granule_mask(graph, len(core), 100, seed=3)
+    core = np.flatnonzero(nguyen2023.inner_core(graph).values)
+    mask = nguyen2023.granule_mask(graph, len(core), 100, seed=3)
     reads = {
         frozenset(graph["axon"].values[graph["edge_bouton"].values[graph["edge_granule"].values == cell]].tolist())
         for cell in core
@@ -160,31 +160,31 @@ def test_cells_that_share_an_axon_share_a_fibre(graph):
 
 
 def test_where_axons_are_many_fibres_are_shared_evenly_and_fan_in_stays(graph):
-    wide, narrow = (connectome.granule_mask(graph, 20, n, seed=1) for n in (200, 14))
+    wide, narrow = (nguyen2023.granule_mask(graph, 20, n, seed=1) for n in (200, 14))
     assert wide.sum(1).tolist() == narrow.sum(1).tolist()
     assert (narrow.sum(0) > 0).all()
     assert set(np.unique(narrow)) == {0.0, 1.0}
 
 
 def test_masks_follow_the_seed(graph):
-    one, again, other = (connectome.granule_mask(graph, 15, 20, seed) for seed in (0, 0, 1))
+    one, again, other = (nguyen2023.granule_mask(graph, 15, 20, seed) for seed in (0, 0, 1))
     assert (one == again).all()
     assert (one != other).any()
 
 
 def test_a_patch_of_the_measured_graph_keeps_the_measured_fan_in():
-    masks = [connectome.granule_mask(real(), 200, 100, seed) for seed in range(3)]
+    masks = [nguyen2023.granule_mask(real(), 200, 100, seed) for seed in range(3)]
     assert all(3.8 < mask.sum(1).mean() < 4.3 for mask in masks)
     assert all(1 <= mask.sum(1).min() <= mask.sum(1).max() <= 7 for mask in masks)
     # Neighbours share more than chance allows.
-    assert all(connectome.sharing(mask) > connectome.sharing(connectome.rewired(mask)) for mask in masks)
+    assert all(nguyen2023.sharing(mask) > nguyen2023.sharing(nguyen2023.rewired(mask)) for mask in masks)
 
 
 @given(st.integers(0, 2**20), st.integers(1, 12), st.integers(1, 9), st.floats(0, 1))
 @settings(max_examples=40)
 def test_rewiring_keeps_every_degree(seed, n_cells, n_fibres, density):
     mask = (np.random.default_rng(seed).random((n_cells, n_fibres)) < density).astype(float)
-    made = connectome.rewired(mask, seed)
+    made = nguyen2023.rewired(mask, seed)
     assert (made.sum(0) == mask.sum(0)).all()
     assert (made.sum(1) == mask.sum(1)).all()
     assert set(np.unique(made)) <= {0.0, 1.0}
@@ -192,15 +192,15 @@ def test_rewiring_keeps_every_degree(seed, n_cells, n_fibres, density):
 
 def test_rewiring_takes_planted_sharing_away():
     planted = np.kron(np.eye(10), np.ones((8, 4)))  # eight cells at a time read the same four fibres
-    assert connectome.sharing(planted) > 1.5 * connectome.sharing(connectome.rewired(planted))
-    assert (connectome.rewired(planted) != planted).any()
-    assert (connectome.rewired(planted, trades=0) == planted).all()
+    assert nguyen2023.sharing(planted) > 1.5 * nguyen2023.sharing(nguyen2023.rewired(planted))
+    assert (nguyen2023.rewired(planted) != planted).any()
+    assert (nguyen2023.rewired(planted, trades=0) == planted).all()
 
 
 @pytest.mark.parametrize(("n_granule", "n_mossy"), [(0, 5), (10_000, 5), (3, 0), (True, 5)])
 def test_masks_that_cannot_be_made_are_refused(graph, n_granule, n_mossy, untyped):
     with refused("n_granule|n_mossy", "Allowed: "):
-        connectome.granule_mask(graph, n_granule, n_mossy)
+        nguyen2023.granule_mask(graph, n_granule, n_mossy)
 
 
 # -------------------------------------------------------------------------------------------- the model and its claim
@@ -214,8 +214,8 @@ def test_the_model_is_wired_as_asked_and_the_analysis_draws_it(stored, script, t
     assert (status, "Traceback" in err) == (0, False), err
     assert out.count("wiring ") == 4
     masks = nb.open_run(path)["weights"]["cerebellum.mask"].isel(snapshot=-1, seed=0)
-    graph = connectome.read_connectome(stored)
-    wanted = connectome.granule_mask(graph, 8, 12, 0)
+    graph = nguyen2023.read_connectome(stored)
+    wanted = nguyen2023.granule_mask(graph, 8, 12, 0)
     assert (masks.sel(wiring="measured").values == wanted).all()
     assert (masks.sel(wiring="rewired").values.sum(0) == wanted.sum(0)).all()
     assert (masks.sel(wiring="rewired").values != wanted).any()

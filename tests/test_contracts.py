@@ -12,8 +12,8 @@ from random_circuits import random_weights, relative_error, size
 from tiny import recall, refused
 
 import neuro_bpl as nb
-from neuro_bpl import credit, traces
-from neuro_bpl.moment import moments
+from neuro_bpl.learning import credit, traces
+from neuro_bpl.learning.single_step import moments
 
 TRACES = {
     "immediate": traces.Immediate(),

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuro_bpl as nb
-from neuro_bpl import probing, rule_words
-from neuro_bpl.learner import run_updates
-from neuro_bpl.metrics import Outcome
+from neuro_bpl.circuit.outcome import Outcome
+from neuro_bpl.experiments import probe as probing
+from neuro_bpl.experiments.updates import run_updates
+from neuro_bpl.scripting import rule_words
 from neuro_bpl.tasks import CopyRepeat
 from neuro_bpl.tasks.held_out import held_out_key
 
@@ -127,7 +128,7 @@ def test_a_run_climbs_and_does_not_depend_on_the_padding(monkeypatch):
         calls.append(task.padding)
         return run_updates(circuit, task, *rest)
 
-    monkeypatch.setattr("neuro_bpl.trainer.run_updates", noted)
+    monkeypatch.setattr("neuro_bpl.training.trainer.run_updates", noted)
     run = trained(task)
     assert calls[:2] == [8, 40]  # the first chunk outgrew its padding, and was computed again
     lengths = run["training"]["difficulty"]
@@ -148,7 +149,7 @@ def test_a_climb_compiles_once_for_each_padding_and_not_for_each_length(monkeypa
         paddings.add(task.padding)
         return run_updates(circuit, task, *rest)
 
-    monkeypatch.setattr("neuro_bpl.trainer.run_updates", noted)
+    monkeypatch.setattr("neuro_bpl.training.trainer.run_updates", noted)
     with counted() as programs:
         lengths = trained(dataclasses.replace(TASK, n_steps=38, threshold=0.9))["training"]["difficulty"]
     assert sum("updates" in name for name in programs) <= len(paddings)

@@ -17,16 +17,19 @@ from jax.interpreters import ad, batching, mlir
 from tiny import CIRCUIT, refused, sweep, train
 
 import neuro_bpl as nb
-from neuro_bpl import capacity, costing, dry_run, fitting, grid, learner
-from neuro_bpl.arithmetic import multiply_adds
-from neuro_bpl.contents import Memory
-from neuro_bpl.experiment import Experiment, Schedule, Seeds
-from neuro_bpl.footprint import footprint
-from neuro_bpl.program import KNOWN_JAX, program_of
-from neuro_bpl.progress import Bars
-from neuro_bpl.results import Part
-from neuro_bpl.trainer import Trainer, train_part
-from neuro_bpl.training import attributes
+from neuro_bpl.costs import estimate, fitting, free_memory
+from neuro_bpl.costs.multiply_adds import multiply_adds
+from neuro_bpl.costs.peak_memory import footprint
+from neuro_bpl.costs.traced_program import KNOWN_JAX, program_of
+from neuro_bpl.experiments import updates as updating
+from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.experiment import Experiment, Schedule, Seeds
+from neuro_bpl.runs.contents import Memory
+from neuro_bpl.scripting import dry_run
+from neuro_bpl.training import grid
+from neuro_bpl.training.arguments import attributes
+from neuro_bpl.training.progress import Bars
+from neuro_bpl.training.trainer import Trainer, train_part
 
 ROOT = Path(__file__).resolve().parents[1]
 A, B = jax.ShapeDtypeStruct((3, 4), jnp.float32), jax.ShapeDtypeStruct((4, 5), jnp.float32)
@@ -59,7 +62,7 @@ def begun(*_):
 
 
 def only(monkeypatch, n_bytes):
-    monkeypatch.setattr(capacity, "free", lambda: n_bytes)
+    monkeypatch.setattr(free_memory, "free", lambda: n_bytes)
 
 
 # ------------------------------------------------------------------------------------------------------ multiply–adds
@@ -138,13 +141,13 @@ def test_an_unknown_operation_makes_the_cost_unknown_and_says_so():
     traced = jax.jit(lambda a: new_operation()(a) * 2).trace(A)
     version = re.escape(jax.__version__)
     with pytest.warns(RuntimeWarning, match=rf"cost is unknown: JAX {version} (?s:.*)operation called new_in_jax"):
-        assert costing.count(traced) == (None, None)
-    assert costing.count(jax.jit(lambda a: a * 2).trace(A)) == (12.0, 2 * 48)
+        assert estimate.count(traced) == (None, None)
+    assert estimate.count(jax.jit(lambda a: a * 2).trace(A)) == (12.0, 2 * 48)
 
 
 def test_an_unknown_form_of_programs_makes_the_cost_unknown_and_says_so(untyped):
     with pytest.warns(RuntimeWarning, match=r"cost is unknown: JAX (?s:.*)AttributeError"):
-        assert costing.count(Unreadable()) == (None, None)
+        assert estimate.count(Unreadable()) == (None, None)
 
 
 def test_training_goes_on_where_the_cost_is_unknown(monkeypatch, capsys):
@@ -221,7 +224,7 @@ def planned(rule, n_units, n_steps, batch_size):
     """Bytes of the plan of XLA for an update."""
     with jax.enable_x64(False):
         schedule, seeds = Schedule(1, batch_size), Seeds.count(2)
-        traced, _ = costing.trace_update(circuit(n_units), rule, nb.Optimizers(), schedule, seeds, n_steps, False)
+        traced, _ = estimate.trace_update(circuit(n_units), rule, nb.Optimizers(), schedule, seeds, n_steps, False)
         plan = traced.lower().compile().memory_analysis()
     return plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
 
@@ -242,23 +245,23 @@ def test_memory_is_that_of_the_compiler_within_a_factor_of_two(rule, sizes):
 
 def test_the_traced_program_is_the_one_that_is_run(monkeypatch):
     traced = []
-    learn = learner.learn_batch
-    monkeypatch.setattr(learner, "learn_batch", lambda *given: traced.append(1) or learn(*given))
+    learn = updating.learn_batch
+    monkeypatch.setattr(updating, "learn_batch", lambda *given: traced.append(1) or learn(*given))
     part = part_of(nb.snap(), n_units=3, n_steps=5)
-    costing.of_part(part)
+    estimate.of_part(part)
     before = len(traced)
     train_part(part, "0", Memory(attributes([part], {}, "")), Bars(False).expect("0", part), raising=True)
     assert len(traced) == before > 0
-    costing.of_part(part_of(nb.snap(), n_units=3, n_steps=5, batch_size=9))
+    estimate.of_part(part_of(nb.snap(), n_units=3, n_steps=5, batch_size=9))
     assert len(traced) > before
 
 
 def test_a_cost_reads_as_a_sentence_with_units():
-    assert repr(costing.Cost(2.5e9, 12_300_000, 999, 4_000)) == (
+    assert repr(estimate.Cost(2.5e9, 12_300_000, 999, 4_000)) == (
         "Cost(multiply_adds=2.5 G, memory=12.3 MB, carried=999 B, weights=4.0 kB)"
     )
-    assert costing.scaled(999_960) == "1.0 M"
-    assert costing.scaled(99_940) == "99.9 k"
+    assert estimate.scaled(999_960) == "1.0 M"
+    assert estimate.scaled(99_940) == "99.9 k"
 
 
 @pytest.mark.parametrize(
@@ -295,8 +298,8 @@ def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(tmp_path,
 
 def test_the_nearest_form_that_fits_is_named(monkeypatch):
     part = part_of(nb.rtrl(), n_units=30)
-    needed = costing.of_part(part).memory
-    rungs = [costing.of_part(fitting._with_rung(part, *rung)).memory for rung in fitting.rungs(part.first.rule)]
+    needed = estimate.of_part(part).memory
+    rungs = [estimate.of_part(fitting._with_rung(part, *rung)).memory for rung in fitting.rungs(part.first.rule)]
     assert needed > rungs[0]
     assert "trace=nb.traces.Kronecker()) (KF-RTRL" in fitting.nearest_form(part, rungs[0])
     other = fitting.nearest_form(part, min(rungs))
@@ -315,10 +318,10 @@ def test_what_is_typed_is_a_rule_that_fits():
 
 def test_without_a_cheaper_trace_there_are_fewer_networks_then_fewer_trials():
     part = part_of(nb.bptt(), n_steps=100, batch_size=64, seeds=4)
-    memory = costing.of_part(part).memory
+    memory = estimate.of_part(part).memory
     assert fitting.nearest_form(part, int(0.6 * memory)).startswith("seeds=2, and the others in other runs (BPTT")
     alone = part_of(nb.bptt(), n_steps=100, batch_size=64, seeds=1)
-    assert fitting.nearest_form(alone, int(0.6 * costing.of_part(alone).memory)).startswith("batch_size=")
+    assert fitting.nearest_form(alone, int(0.6 * estimate.of_part(alone).memory)).startswith("batch_size=")
 
 
 def test_the_ladder_goes_down_only():
@@ -340,7 +343,7 @@ def test_where_nobody_knows_what_is_free_nothing_is_refused(monkeypatch):
 
 def test_a_sweep_splits_what_is_too_large_and_refuses_what_still_is(monkeypatch):
     part = part_of(nb.rtrl(), points=4)
-    needed = costing.of_part(part).memory
+    needed = estimate.of_part(part).memory
     only(monkeypatch, 4 * needed)
     assert grid.networks_at_once(part) == 8
     only(monkeypatch, needed)
@@ -361,20 +364,20 @@ def test_free_memory_heeds_the_limit_of_a_container(tmp_path, monkeypatch):
     }.items():
         (inner / name).write_text(text)
     (tmp_path / "own").write_text("0::/job\n")
-    monkeypatch.setattr(capacity, "CGROUPS", tmp_path)
-    monkeypatch.setattr(capacity, "OWN_CGROUP", tmp_path / "own")
-    assert capacity.free() == 2500
+    monkeypatch.setattr(free_memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(free_memory, "OWN_CGROUP", tmp_path / "own")
+    assert free_memory.free() == 2500
     (inner / "memory.max").write_text("max")
-    assert capacity.free() > 10**6
-    monkeypatch.setattr(capacity, "OWN_CGROUP", tmp_path / "nowhere")
-    assert capacity.free() > 10**6
+    assert free_memory.free() > 10**6
+    monkeypatch.setattr(free_memory, "OWN_CGROUP", tmp_path / "nowhere")
+    assert free_memory.free() > 10**6
 
 
 # ------------------------------------------------------------------------------------------------------------ dry run
 
 
 def shown(monkeypatch, capsys, model, *words):
-    monkeypatch.setattr("neuro_bpl.cli.keep_compiled", lambda: None)
+    monkeypatch.setattr("neuro_bpl.scripting.command_line.keep_compiled", lambda: None)
     monkeypatch.setattr(sys, "argv", [model, *map(str, words), "--dry-run"])
     runpy.run_path(str(ROOT / model), run_name="__main__")
     return capsys.readouterr().out
@@ -443,10 +446,10 @@ def test_a_dry_run_fetches_nothing(tmp_path, monkeypatch, capsys):
 def test_the_table_holds_the_cost_of_the_point():
     part = part_of(nb.rtrl())
     report = dry_run.report([grid.Point({"rule": "RTRL"}, part.first)])
-    found = costing.of_part(part)
+    found = estimate.of_part(part)
     cells = [
-        costing.scaled(found.multiply_adds),
-        costing.scaled(2 * found.multiply_adds),
-        costing.n_bytes(found.memory),
+        estimate.scaled(found.multiply_adds),
+        estimate.scaled(2 * found.multiply_adds),
+        estimate.n_bytes(found.memory),
     ]
     assert [cell.strip() for cell in report.splitlines()[1].split("  ") if cell.strip()][1:4] == cells

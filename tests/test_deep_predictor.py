@@ -13,8 +13,8 @@ from test_resume import ASKED, stopped
 from tiny import CORTEX, READOUT, assert_identical, train
 
 import neuro_bpl as nb
-from neuro_bpl.provenance import rebuild
-from neuro_bpl.results import named_leaves
+from neuro_bpl.experiments.description import rebuild
+from neuro_bpl.runs.pieces import named_leaves
 
 CELL = nb.RateCortex(N_INPUTS, N_UNITS, tau=0.02, dt=0.01)
 DEPTHS = {0: (), 1: (7,), 3: (6, 4, 5)}

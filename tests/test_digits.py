@@ -14,8 +14,8 @@ from image_files import as_idx, write_mnist
 from sklearn.datasets import load_digits
 
 import neuro_bpl as nb
-from neuro_bpl.tasks.idx import read_idx
-from neuro_bpl.tasks.mnist import FILES
+from neuro_bpl.tasks.images.idx_files import read_idx
+from neuro_bpl.tasks.images.mnist import FILES
 
 SPLITS = {"train": 1077, "validation": 360, "test": 360}
 KEYS = jax.random.key(1), jax.random.key(2)

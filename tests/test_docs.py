@@ -9,7 +9,7 @@ import pytest
 from dask_jobqueue import SLURMCluster
 
 import neuro_bpl as nb
-from neuro_bpl.recording import QUANTITIES
+from neuro_bpl.runs.quantities import QUANTITIES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

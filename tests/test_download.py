@@ -13,9 +13,9 @@ from image_files import as_idx, mnist_arrays, write_mnist
 from tiny import contents, refused
 
 import neuro_bpl as nb
-from neuro_bpl.tasks.download import CHECKSUMS, MIRROR_VARIABLE, MIRRORS, fetch_mnist
-from neuro_bpl.tasks.idx import content
-from neuro_bpl.tasks.mnist import FILES, find, read_mnist
+from neuro_bpl.tasks.images.idx_files import content
+from neuro_bpl.tasks.images.mnist import FILES, find, read_mnist
+from neuro_bpl.tasks.images.mnist_download import CHECKSUMS, MIRROR_VARIABLE, MIRRORS, fetch_mnist
 
 PLAIN = {name: as_idx(array) for name, array in mnist_arrays().items()}
 SUMS = {name: hashlib.sha256(plain).hexdigest() for name, plain in PLAIN.items()}

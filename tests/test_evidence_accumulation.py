@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import refused
 
 import neuro_bpl as nb
-from neuro_bpl.neural.pseudo_population import DIMS, pooled, pseudo_trials
+from neuro_bpl.neural.activity.pseudo_population import DIMS, pooled, pseudo_trials
 
 pytestmark = pytest.mark.full
 

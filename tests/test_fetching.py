@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tiny import contents, refused
 
-from neuro_bpl.neural import fetching
-from neuro_bpl.neural.fetching import MIRROR_VARIABLE, RECORDINGS, Recording, fetch
-from neuro_bpl.neural.reading import READERS
+from neuro_bpl.neural.sessions import fetching
+from neuro_bpl.neural.sessions.fetching import MIRROR_VARIABLE, RECORDINGS, Recording, fetch
+from neuro_bpl.neural.sessions.reading import READERS
 
 FILES = {"rats/T034_1.mat": b"first session", "rats/T034_2.mat": b"second session", "monkey.mat": b"a monkey"}
 SUMS = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}

@@ -10,9 +10,10 @@ import pytest
 from random_circuits import relative_error
 
 import neuro_bpl as nb
-from neuro_bpl.cerebellum import GranularWeights, LinearWeights
-from neuro_bpl.cortex import CorticalWeights
-from neuro_bpl.readout import ReadoutWeights
+from neuro_bpl.circuit.cortex import CorticalWeights
+from neuro_bpl.circuit.predictors.granular import GranularWeights
+from neuro_bpl.circuit.predictors.linear import LinearWeights
+from neuro_bpl.circuit.readout import ReadoutWeights
 
 FILE = Path(__file__).parent.parent / "data" / "reference" / "reference_bp_lambda.npz"
 with np.load(FILE) as archive:

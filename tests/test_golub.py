@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import refused
 
-from neuro_bpl.neural import cursor, validate
-from neuro_bpl.neural.golub import read_golub
+from neuro_bpl.neural import validate
+from neuro_bpl.neural.datasets.golub2018 import read_golub
+from neuro_bpl.neural.measures import cursor
 
 
 @pytest.fixture(scope="module")

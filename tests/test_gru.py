@@ -8,7 +8,8 @@ import tiny
 from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
 
 import neuro_bpl as nb
-from neuro_bpl import cortex as cortical
+from neuro_bpl.circuit import cortex as cortical
+from neuro_bpl.circuit import jacobian
 
 CELL = nb.GRUCortex(N_INPUTS, N_UNITS)
 CIRCUIT = nb.Circuit(CELL, nb.LinearReadout(N_OUTPUTS))
@@ -48,7 +49,7 @@ def test_the_path_through_the_cell_itself_is_the_update_gate():
     weights, rng = random_weights(CIRCUIT, seed=2).cortex, np.random.default_rng(3)
     h, x, credit = (jnp.asarray(rng.normal(size=(size, 4))) for size in (N_UNITS, N_INPUTS, N_UNITS))
     a_t = cortical.activation(CELL, weights, (h,), x)
-    direct, _ = cortical.pull_gates(CELL, (h,), a_t, (credit,))
+    direct, _ = jacobian.pull_gates(CELL, (h,), a_t, (credit,))
     z = 1 / (
         1 + np.exp(-(weights.w_in @ x + weights.w_rec @ h + weights.b[: 3 * N_UNITS, None])[N_UNITS : 2 * N_UNITS])
     )

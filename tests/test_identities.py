@@ -24,10 +24,11 @@ from random_circuits import (
 )
 
 import neuro_bpl as nb
-from neuro_bpl import cortex as cortical
-from neuro_bpl.credit import Assignment
-from neuro_bpl.episode import cortical_gradient, play
-from neuro_bpl.nonlinearities import NONLINEARITIES
+from neuro_bpl.circuit import cortex as cortical
+from neuro_bpl.circuit import jacobian
+from neuro_bpl.circuit.nonlinearities import NONLINEARITIES
+from neuro_bpl.learning.credit import Assignment
+from neuro_bpl.learning.whole_trial import cortical_gradient, play
 
 CELLS = {
     "rate": nb.RateCortex(N_INPUTS, N_UNITS, "tanh", tau=0.03, dt=0.01),
@@ -327,14 +328,14 @@ def test_jacobian_equals_finite_differences_and_pull_state(cell):
     rng = np.random.default_rng(2)
     s, x = jnp.asarray(rng.normal(size=n)), jnp.asarray(rng.normal(size=N_INPUTS))
     step = jax.jit(lambda s: jnp.concatenate(cortical.step(cell, weights, tuple(jnp.split(s, k)), x)))
-    J = cortical.jacobian(cell, weights, tuple(jnp.split(s, k)), x)
+    J = jacobian.jacobian(cell, weights, tuple(jnp.split(s, k)), x)
     h = 1e-6
     columns = [(step(s + h * e) - step(s - h * e)) / (2 * h) for e in jnp.eye(n)]
     np.testing.assert_allclose(J, jnp.stack(columns, 1), rtol=1e-6, atol=1e-8)
     v = jnp.asarray(rng.normal(size=n))
     s_tm1 = tuple(jnp.split(s, k))
     a_t = cortical.activation(cell, weights, s_tm1, x)
-    pulled = jnp.concatenate(cortical.pull_state(cell, weights, s_tm1, a_t, tuple(jnp.split(v, k))))
+    pulled = jnp.concatenate(jacobian.pull_state(cell, weights, s_tm1, a_t, tuple(jnp.split(v, k))))
     assert relative_error(pulled, v @ J) <= 1e-13
     assert relative_error(pulled, J @ v) > 1e-2
 

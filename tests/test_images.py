@@ -14,9 +14,10 @@ from image_files import N_TEST, cifar10_arrays, write_batch, write_cifar10, writ
 from test_resume import ASKED, stopped
 
 import neuro_bpl as nb
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.provenance import describe, differences
-from neuro_bpl.tasks.cifar import FILES, RECORD, read_batch
+from neuro_bpl.experiments.description import describe
+from neuro_bpl.experiments.experiment import Experiment, Schedule
+from neuro_bpl.runs.provenance import differences
+from neuro_bpl.tasks.images.cifar10 import FILES, RECORD, read_batch
 
 MODEL = "models/sequential_digits.py"
 KEYS = jax.random.key(1), jax.random.key(2)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from tiny import refused
 
-from neuro_bpl.neural import cursor, manifold
+from neuro_bpl.neural.measures import cursor, manifold
 
 
 def population(n_samples=400, n_units=12, n_factors=3, seed=0, private=0.3):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import DT, FEW, N_CONDITIONS, N_TIMES, A, B, labelled, networks, rates, recording, turning, two_rules
 
-from neuro_bpl.neural.responses import checked
+from neuro_bpl.neural.activity.responses import checked
 from neuro_bpl.neural.similarity.averaging import recorded_averages
 from neuro_bpl.neural.similarity.comparison import compare
 from neuro_bpl.neural.similarity.comparison_table import table

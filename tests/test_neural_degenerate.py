@@ -8,7 +8,7 @@ import xarray as xr
 from scipy import stats
 
 from neuro_bpl import neural
-from neuro_bpl.neural import manifold, repertoire
+from neuro_bpl.neural.measures import manifold, repertoire
 from neuro_bpl.neural.similarity.averaging import Target
 from neuro_bpl.neural.similarity.measures import MEASURES
 from neuro_bpl.neural.similarity.representational_similarity import cross_validated_distances, distances

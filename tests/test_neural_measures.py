@@ -10,7 +10,7 @@ from scipy import spatial, stats
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from neuro_bpl.neural.responses import rows
+from neuro_bpl.neural.activity.responses import rows
 from neuro_bpl.neural.similarity import dynamics
 from neuro_bpl.neural.similarity import representational_similarity as rsa
 from neuro_bpl.neural.similarity.averaging import Target, recorded_averages

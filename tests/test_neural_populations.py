@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from planted import DIMS, A, labelled, random_rotation, recording
 from scipy import stats
 
-from neuro_bpl.neural.decoding import decode
-from neuro_bpl.neural.dimensionality import participation_ratio, principal_components
-from neuro_bpl.neural.responses import condition_means
+from neuro_bpl.neural.activity.responses import condition_means
+from neuro_bpl.neural.measures.decoding import decode
+from neuro_bpl.neural.measures.dimensionality import participation_ratio, principal_components
+from neuro_bpl.neural.measures.tuning import psth, tuning_curve
 from neuro_bpl.neural.similarity.baselines import cross_condition_average
-from neuro_bpl.neural.tuning import psth, tuning_curve
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -8,9 +8,9 @@ from nwb_files import START, foreign_file, pynwb
 from tiny import refused
 
 from neuro_bpl.neural import spike_times
-from neuro_bpl.neural.alignment import align
-from neuro_bpl.neural.binning import bin
-from neuro_bpl.neural.nwb import read_nwb
+from neuro_bpl.neural.activity.alignment import align
+from neuro_bpl.neural.activity.binning import bin
+from neuro_bpl.neural.sessions.nwb import read_nwb
 
 
 @pytest.fixture(scope="module")

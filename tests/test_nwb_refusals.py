@@ -9,8 +9,8 @@ import pytest
 from nwb_files import assert_same, example, is_open, pynwb
 from tiny import refused
 
-from neuro_bpl.neural.nwb import file as nwb_file
-from neuro_bpl.neural.nwb import read_nwb, read_run_nwb, write_nwb
+from neuro_bpl.neural.sessions.nwb import file as nwb_file
+from neuro_bpl.neural.sessions.nwb import read_nwb, read_run_nwb, write_nwb
 
 
 @pytest.fixture(scope="module")

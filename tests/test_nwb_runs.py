@@ -12,7 +12,7 @@ from tiny import BP1, Recall, refused, sweep, train
 
 import neuro_bpl as nb
 from neuro_bpl.neural import spike_times
-from neuro_bpl.neural.nwb import ClimbingFibres, PoissonSpikes, read_nwb, read_run_nwb, write_nwb
+from neuro_bpl.neural.sessions.nwb import ClimbingFibres, PoissonSpikes, read_nwb, read_run_nwb, write_nwb
 
 RECORD = ["rates", "outputs", "predicted_gradient", "td_error", "cortical_trace"]
 CORTEX = nb.RateCortex(2, 3, "softplus", tau=0.04, dt=0.02)

@@ -15,8 +15,8 @@ from nwb_files import START, assert_same, example, series
 from tiny import refused
 
 from neuro_bpl.neural import from_arrays, spike_times
-from neuro_bpl.neural.golub import read_golub
-from neuro_bpl.neural.nwb import read_nwb, write_nwb
+from neuro_bpl.neural.datasets.golub2018 import read_golub
+from neuro_bpl.neural.sessions.nwb import read_nwb, write_nwb
 
 
 def test_a_session_comes_back_as_it_was(tmp_path):
@@ -220,7 +220,7 @@ def test_a_recorded_session_of_rats_comes_back(tmp_path):
     folder = Path(os.environ.get("NEURO_BPL_DATA", "none")) / "neural" / "hanks2015"
     if not folder.is_dir():
         pytest.skip("NEURO_BPL_DATA does not lead to neural/hanks2015")
-    from neuro_bpl.neural.reading import read
+    from neuro_bpl.neural.sessions.reading import read
 
     session = read(sorted(folder.glob("*.mat"))[0])
     again = read_nwb(write_nwb(session, tmp_path / "rat.nwb", start_time=START))

@@ -13,9 +13,9 @@ from test_resume import ASKED, stopped
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, refused, sweep, train
 
 import neuro_bpl as nb
-from neuro_bpl.learner import RULE, sample
-from neuro_bpl.metrics import bias_and_variance
-from neuro_bpl.observers import GROUPS
+from neuro_bpl.experiments.observers import GROUPS
+from neuro_bpl.experiments.updates import RULE, sample
+from neuro_bpl.learning.gradient_measures import bias_and_variance
 
 WHOLE = nb.Circuit(CORTEX, READOUT, nb.LinearPredictor(), feedback=nb.FeedbackPathway())
 TASK = Recall(noise=0.2)

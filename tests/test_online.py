@@ -9,7 +9,7 @@ from random_circuits import N_OUTPUTS, random_trials, random_weights, relative_e
 from test_rules import CELLS, PREDICTORS
 
 import neuro_bpl as nb
-from neuro_bpl.learner import Learner, learn_batch
+from neuro_bpl.experiments.learner import Learner, learn_batch
 
 RATES = (0.3, 0.2, 0.5)
 SGD = nb.Optimizers(*(nb.Optimizer("sgd", rate) for rate in RATES))

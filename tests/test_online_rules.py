@@ -12,8 +12,8 @@ from random_circuits import N_OUTPUTS, N_TRIALS, N_UNITS, random_trials, random_
 from test_rules import CELLS
 
 import neuro_bpl as nb
-from neuro_bpl import online
-from neuro_bpl.traces import rank_one
+from neuro_bpl.learning import random_draws
+from neuro_bpl.learning.traces import rank_one
 
 KEY = jax.random.key(11)
 SD = 1e-3
@@ -69,10 +69,10 @@ def gradient(rule, circuit, weights, trials, key=KEY):
 def signs(circuit, n_steps):
     """What UORO and KF-RTRL draw from the key: before the first step and at each one, state last."""
     like = (jnp.zeros((N_UNITS, N_TRIALS)),) * circuit.cortex.n_components
-    noise, first = online.begin(jax.random.key_data(KEY))
+    noise, first = random_draws.begin(jax.random.key_data(KEY))
     drawn, pairs, normal = [rank_one.signs(first, like)], [None], [None]
     for _ in range(n_steps):
-        noise, keys = online.draw(noise)
+        noise, keys = random_draws.draw(noise)
         drawn.append(rank_one.signs(keys.trace, like))
         pairs.append(rank_one.signs(keys.trace, (like[0][0], like[0][0])))
         parts = jax.random.split(keys.trace, len(like))
@@ -148,7 +148,7 @@ def oracle_gradient(name, circuit, weights, trials, cell, **mistake):
         cortex, s_0 = cortex + d_cortex, s_0 + d_s_0
     n_in = inputs.shape[-1]
     from_inputs, from_rates = oracle.existing_rows(cell, own)
-    return nb.cortex.CorticalWeights(
+    return nb.circuit.cortex.CorticalWeights(
         cortex[from_inputs, :n_in],
         cortex[from_rates, n_in : n_in + N_UNITS],
         cortex[:, -1],

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuro_bpl as nb
-from neuro_bpl.constraints import fan_in_mask
-from neuro_bpl.metrics import cosine
-from neuro_bpl.parameters import check, field, flatten, nearest, refusal, to_dict
+from neuro_bpl.circuit.synapses import fan_in_mask
+from neuro_bpl.learning.gradient_measures import cosine
+from neuro_bpl.parameters import check, field, flatten, to_dict
+from neuro_bpl.refusals import nearest, refusal
 
 FEW = settings(max_examples=25, deadline=None)
 

@@ -8,9 +8,9 @@ from random_circuits import random_weights, relative_error
 from tiny import recall
 
 import neuro_bpl as nb
-from neuro_bpl import predictor_traces
-from neuro_bpl.learner import Learner, learn_batch
-from neuro_bpl.predictor_traces import (
+from neuro_bpl.experiments.learner import Learner, learn_batch
+from neuro_bpl.learning import predictor_traces
+from neuro_bpl.learning.predictor_traces import (
     DiagonalTrace,
     FullTrace,
     HistorySweep,

@@ -12,7 +12,7 @@ from random_circuits import N_STEPS, relative_error
 from step_wise import CELLS, DISCOUNT, LAMBDA, RATES, distance, of_oracle, of_package, rule, setting, trials
 
 import neuro_bpl as nb
-from neuro_bpl.predictor_traces import FullTrace, HistorySweep
+from neuro_bpl.learning.predictor_traces import FullTrace, HistorySweep
 
 EXACT = 1e-12
 FROZEN = (0.0, 0.0, RATES[2])

@@ -11,7 +11,14 @@ from random_circuits import N_STEPS, N_UNITS, random_weights, relative_error
 from step_wise import DISCOUNT, LAMBDA, RATES, distance, of_package, rule, setting, trials
 
 import neuro_bpl as nb
-from neuro_bpl.predictor_traces import DiagonalTrace, FullTrace, HistorySweep, LeakTrace, LowRankTrace, ProjectedTrace
+from neuro_bpl.learning.predictor_traces import (
+    DiagonalTrace,
+    FullTrace,
+    HistorySweep,
+    LeakTrace,
+    LowRankTrace,
+    ProjectedTrace,
+)
 
 EXACT = 1e-12
 FROZEN = (0.0, 0.0, RATES[2])

@@ -8,8 +8,15 @@ import pytest
 from tiny import BP1, CORTEX, N_INPUTS, N_UNITS, READOUT, Recall, recall, refused, sweep, train
 
 import neuro_bpl as nb
-from neuro_bpl.moment import moments
-from neuro_bpl.predictor_traces import DiagonalTrace, FullTrace, HistorySweep, LeakTrace, LowRankTrace, ProjectedTrace
+from neuro_bpl.learning.predictor_traces import (
+    DiagonalTrace,
+    FullTrace,
+    HistorySweep,
+    LeakTrace,
+    LowRankTrace,
+    ProjectedTrace,
+)
+from neuro_bpl.learning.single_step import moments
 
 pytestmark = pytest.mark.usefixtures("untyped")
 KEY = jax.random.key(0)

@@ -11,8 +11,8 @@ from random_circuits import random_weights
 from scripting import module
 
 import neuro_bpl as nb
-from neuro_bpl import probing
-from neuro_bpl.predictor_traces import DiagonalTrace, HistorySweep, LowRankTrace
+from neuro_bpl.experiments import probe as probing
+from neuro_bpl.learning.predictor_traces import DiagonalTrace, HistorySweep, LowRankTrace
 
 pytestmark = pytest.mark.full
 

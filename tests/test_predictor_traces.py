@@ -26,7 +26,14 @@ from step_wise import (
 )
 
 import neuro_bpl as nb
-from neuro_bpl.predictor_traces import DiagonalTrace, FullTrace, HistorySweep, LeakTrace, LowRankTrace, ProjectedTrace
+from neuro_bpl.learning.predictor_traces import (
+    DiagonalTrace,
+    FullTrace,
+    HistorySweep,
+    LeakTrace,
+    LowRankTrace,
+    ProjectedTrace,
+)
 
 EXACT = 1e-11
 K = 3

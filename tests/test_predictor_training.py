@@ -12,9 +12,16 @@ from step_wise import distance
 from tiny import CORTEX, READOUT, Recall, assert_identical, recall, train
 
 import neuro_bpl as nb
-from neuro_bpl.learner import Learner, learn_batch
-from neuro_bpl.predictor_traces import DiagonalTrace, FullTrace, HistorySweep, LeakTrace, LowRankTrace, ProjectedTrace
-from neuro_bpl.provenance import rebuild
+from neuro_bpl.experiments.description import rebuild
+from neuro_bpl.experiments.learner import Learner, learn_batch
+from neuro_bpl.learning.predictor_traces import (
+    DiagonalTrace,
+    FullTrace,
+    HistorySweep,
+    LeakTrace,
+    LowRankTrace,
+    ProjectedTrace,
+)
 
 pytestmark = pytest.mark.full
 

@@ -9,7 +9,7 @@ from random_circuits import N_UNITS, relative_error
 from step_wise import CELLS, DISCOUNT, LAMBDA, Held, distance, held, of_oracle, of_package, rule, setting, trials
 
 import neuro_bpl as nb
-from neuro_bpl.predictor_traces import FullTrace
+from neuro_bpl.learning.predictor_traces import FullTrace
 
 EXACT = 1e-12
 K = 2

@@ -6,7 +6,7 @@ import xarray as xr
 from scripting import in_shell, module
 
 import neuro_bpl as nb
-from neuro_bpl import schema
+from neuro_bpl.runs import schema
 
 pytestmark = pytest.mark.full
 

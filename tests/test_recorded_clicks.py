@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tiny import refused
 
 import neuro_bpl as nb
-from neuro_bpl.neural.clicks import trials_of
-from neuro_bpl.neural.session import from_arrays
+from neuro_bpl.neural.activity.clicks_as_trials import trials_of
+from neuro_bpl.neural.sessions.session import from_arrays
 from neuro_bpl.tasks import PoissonClicks
 
 
@@ -110,7 +110,7 @@ def test_real_sessions_are_heard_whole_and_rewarded_by_the_same_rule():
     folder = Path(place or "nowhere") / "neural" / "hanks2015"
     if not folder.is_dir():
         pytest.skip("NEURO_BPL_DATA names no folder with neural/hanks2015")
-    from neuro_bpl.neural.reading import read
+    from neuro_bpl.neural.sessions.reading import read
 
     for name, short in (("T035_156150", 1), ("T063_191956", 0), ("B053_51344", 0)):
         recorded = read(folder / f"{name}.mat")

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import refused
 
-from neuro_bpl.neural.alignment import align
-from neuro_bpl.neural.binning import bin
-from neuro_bpl.neural.climbing_fibres import read_deverett, share_above
-from neuro_bpl.neural.golub import read_golub
-from neuro_bpl.neural.hanks import read_hanks, silent_runs
-from neuro_bpl.neural.matlab import read_variable, variables
-from neuro_bpl.neural.reading import read
-from neuro_bpl.neural.session import event_names, spike_times, validate
+from neuro_bpl.neural.activity.alignment import align
+from neuro_bpl.neural.activity.binning import bin
+from neuro_bpl.neural.datasets.deverett2018 import read_deverett, share_above
+from neuro_bpl.neural.datasets.golub2018 import read_golub
+from neuro_bpl.neural.datasets.hanks2015 import read_hanks, silent_runs
+from neuro_bpl.neural.sessions.matlab import read_variable, variables
+from neuro_bpl.neural.sessions.reading import read
+from neuro_bpl.neural.sessions.session import event_names, spike_times, validate
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 from random_circuits import random_trials, random_weights
 
 import neuro_bpl as nb
-from neuro_bpl.moment import moments
-from neuro_bpl.optimizers import apply
+from neuro_bpl.learning.optimizers import apply
+from neuro_bpl.learning.single_step import moments
 
 CORTEX = nb.RateCortex(3, 5, "tanh", tau=0.1, dt=0.02)
 CIRCUIT = nb.Circuit(CORTEX, nb.LinearReadout(3), nb.GranularPredictor(20, fan_in=3))

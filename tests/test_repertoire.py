@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import refused
 
-from neuro_bpl.neural import repertoire
-from neuro_bpl.neural.golub import read_golub
+from neuro_bpl.neural.datasets.golub2018 import read_golub
+from neuro_bpl.neural.measures import repertoire
 
 
 def movement_specific(before, angles_before, after, angles_after):

@@ -9,8 +9,8 @@ from heard_clicks import SHORT, session
 from tiny import refused
 
 import neuro_bpl as nb
-from neuro_bpl.neural.clicks import trials_of
-from neuro_bpl.neural.responding import respond
+from neuro_bpl.neural.activity.clicks_as_trials import trials_of
+from neuro_bpl.neural.activity.simulated_responses import respond
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,10 @@ import xarray as xr
 from tiny import refused
 
 import neuro_bpl as nb
-from neuro_bpl import probing, schema
-from neuro_bpl.recording import EVALUATION, QUANTITIES, SNAPSHOT, UPDATE, units
+from neuro_bpl.experiments import probe as probing
+from neuro_bpl.experiments.recording import units
+from neuro_bpl.runs import schema
+from neuro_bpl.runs.quantities import EVALUATION, QUANTITIES, SNAPSHOT, UPDATE
 
 N_IN, N_UNITS, N_OUT, N_STEPS, N_UPDATES, N_GRANULE = 2, 3, 2, 4, 6, 5
 BATCH, B = 3, 4  # a probe batch of another size than the training batches

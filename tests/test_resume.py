@@ -16,9 +16,11 @@ from test_docs import ROOT
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Louder, Recall, assert_identical, contents, refused, same, sweep, train
 
 import neuro_bpl as nb
-from neuro_bpl import checkpoint, region, store, trainer, writer
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.provenance import describe, differences
+from neuro_bpl.experiments.description import describe
+from neuro_bpl.experiments.experiment import Experiment, Schedule
+from neuro_bpl.runs import checkpoint, part_writer, run_writer, store
+from neuro_bpl.runs.provenance import differences
+from neuro_bpl.training import trainer
 
 ASKED = {"record": ["gradient_alignment"], "n_updates": 6, "n_evaluations": 3, "n_snapshots": 2}
 STEP_WISE = nb.bp_lambda(0.8, view="backward", update="step")
@@ -31,7 +33,7 @@ class StoppedError(KeyboardInterrupt):
 
 def stopped(monkeypatch, path, commits, at="commit", begin=train, **experiment):
     """Train until so many commits are done, then end: before the next one, or inside it."""
-    commit, write, passed = writer.Writer.commit, region._write, []
+    commit, write, passed = run_writer.Writer.commit, part_writer._write, []
 
     def counted(*arguments):
         if at == "commit" and len(passed) == commits:
@@ -45,9 +47,9 @@ def stopped(monkeypatch, path, commits, at="commit", begin=train, **experiment):
         write(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer.Writer, "commit", counted)
+        patch.setattr(run_writer.Writer, "commit", counted)
         if at == "write":
-            patch.setattr(region, "_write", half)
+            patch.setattr(part_writer, "_write", half)
         with pytest.raises(StoppedError):
             begin(**{**ASKED, **experiment}, output=path)
 
@@ -271,7 +273,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import jax
 jax.config.update("jax_disable_most_optimizations", True)
-from neuro_bpl import writer
+from neuro_bpl.runs import run_writer as writer
 from tiny import train
 
 commit = writer.Writer.commit

@@ -7,7 +7,7 @@ import pytest
 from test_docs import ROOT
 
 import neuro_bpl as nb
-from neuro_bpl import figures
+from neuro_bpl.scripting import summaries
 
 MODEL = runpy.run_path(str(ROOT / "models/sequential_digits.py"))
 REACHING = runpy.run_path(str(ROOT / "models/target_reaching.py"))
@@ -49,7 +49,7 @@ def test_the_predicted_gradient_aligns_with_the_true_one_the_better_the_larger_l
     cosine = run["gradients"]["gradient_alignment"].isel(update=-1).mean("time")
     assert cosine.sizes == {"lambda_": 3, "seed": 20}
     for low, high in ((0.0, 0.5), (0.5, 1.0)):
-        _, start, _ = figures.interval95((cosine.sel(lambda_=high) - cosine.sel(lambda_=low)).values)
+        _, start, _ = summaries.interval95((cosine.sel(lambda_=high) - cosine.sel(lambda_=low)).values)
         assert start > 0
     # Figures of the released code over 20 seeds (mean, SD), within three errors of the difference of two means.
     for value, mean, spread in ((0.0, 0.27, 0.14), (0.5, 0.62, 0.15), (1.0, 0.92, 0.04)):
@@ -65,5 +65,5 @@ def test_an_unbiased_rule_learns_what_rules_without_recurrent_paths_miss(tmp_pat
     COMPARED["simulate"](COMPARED["Parameters"](task="add", rule=",".join(rules), output=str(tmp_path)))
     loss = nb.open_run(tmp_path / "add")["evaluation"]["loss"].sel(split="test").isel(update=-1)
     for better, worse in (("BPTT", "KF-RTRL"), ("KF-RTRL", "UORO"), ("UORO", "SnAp-1"), ("UORO", "e-prop")):
-        _, low, _ = figures.interval95((loss.sel(rule=worse) - loss.sel(rule=better)).values)
+        _, low, _ = summaries.interval95((loss.sel(rule=worse) - loss.sel(rule=better)).values)
         assert low > 0, (better, worse)

@@ -12,7 +12,7 @@ from scipy import stats
 from scripting import ROOT, in_shell, module, status_of
 
 import neuro_bpl as nb
-from neuro_bpl import figures
+from neuro_bpl.runs import selection
 
 MODEL, REACHING = "models/sequential_digits.py", "models/target_reaching.py"
 OF_OTHER_RUNS = tuple(  # see the tests of these scripts
@@ -440,13 +440,13 @@ def sweep_of(**axes):
 
 def test_figures_name_lambdas_as_rules_and_show_one_line_a_rule():
     run = sweep_of(lambda_=[0.0, 0.5])
-    assert figures.by_rule(run["gradients"]["x"], run).rule.values.tolist() == ["BP(0)", "BP(0.5)"]
+    assert selection.by_rule(run["gradients"]["x"], run).rule.values.tolist() == ["BP(0)", "BP(0.5)"]
     run = sweep_of(rule=["BPTT", "BP(1)"])
-    assert figures.by_rule(run["gradients"]["x"], run).identical(run["gradients"]["x"])
+    assert selection.by_rule(run["gradients"]["x"], run).identical(run["gradients"]["x"])
     run = sweep_of(kappa=[0.1, 1.0], lambda_=[0.0, 0.5])
     with pytest.raises(ValueError, match=r"(?s)Allowed: .*--select kappa=0.1"):
-        figures.by_rule(run["gradients"]["x"], run)
-    chosen = figures.selected(run, ["kappa=1.0"])
-    assert figures.by_rule(chosen["gradients"]["x"], chosen).values.tolist() == [2, 3]
+        selection.by_rule(run["gradients"]["x"], run)
+    chosen = selection.selected(run, ["kappa=1.0"])
+    assert selection.by_rule(chosen["gradients"]["x"], chosen).values.tolist() == [2, 3]
     with pytest.raises(ValueError, match=r"Allowed: kappa=0.1, kappa=1.0, lambda_=0.0"):
-        figures.selected(run, ["kappa=7"])
+        selection.selected(run, ["kappa=7"])

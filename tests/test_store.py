@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, contents, refused, same, train
 
 import neuro_bpl as nb
-from neuro_bpl import region, results, store, writer
-from neuro_bpl.contents import Memory
-from neuro_bpl.experiment import Experiment, Schedule
-from neuro_bpl.progress import Bars
-from neuro_bpl.results import Part
-from neuro_bpl.trainer import train_part
-from neuro_bpl.training import attributes
+from neuro_bpl.experiments import labelling
+from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.experiment import Experiment, Schedule
+from neuro_bpl.runs import part_writer, pieces, run_writer, store
+from neuro_bpl.runs.contents import Memory
+from neuro_bpl.training.arguments import attributes
+from neuro_bpl.training.progress import Bars
+from neuro_bpl.training.trainer import train_part
 
 ASKED = {"record": ["gradient_alignment", "rates"], "n_updates": 6, "n_evaluations": 3, "n_snapshots": 2}
 
@@ -50,7 +51,7 @@ class StoppedError(Exception):
 
 def stopping(monkeypatch, after):
     """Let `after` commits pass, then end."""
-    commit, passed = writer.Writer.commit, []
+    commit, passed = run_writer.Writer.commit, []
 
     def counted(*arguments):
         if len(passed) == after:
@@ -58,7 +59,7 @@ def stopping(monkeypatch, after):
         passed.append(1)
         commit(*arguments)
 
-    monkeypatch.setattr(writer.Writer, "commit", counted)
+    monkeypatch.setattr(run_writer.Writer, "commit", counted)
 
 
 # --------------------------------------------------------------------------------------------------------- round trips
@@ -80,13 +81,13 @@ def test_nothing_but_the_run_is_left_in_its_folder(kept):
 def test_numbers_come_back_bit_for_bit_whatever_they_are(tmp_path):
     values = np.array([[0.0, -0.0, np.nan, np.inf, -np.inf, 5e-324, 1e308]])
     attrs = {"units": "1", "long_name": "odd numbers"}
-    seeds, updates = (results.coordinate(dim, np.arange(n), dim) for dim, n in (("seed", 1), ("update", 7)))
+    seeds, updates = (pieces.coordinate(dim, np.arange(n), dim) for dim, n in (("seed", 1), ("update", 7)))
     odd = xr.DataArray(values[None], {"seed": seeds, "update": updates}, ("point", "seed", "update"), attrs=attrs)
     empty = xr.zeros_like(odd)
     piece = {"training": xr.Dataset({"odd": odd, "empty": empty})}
     checkpoint = {"float64": values[0], "int32": np.array([3], "int32")}
     attrs = {"format": "neuro_bpl run", "format_version": "3", "sweep": "{}"}
-    with writer.writing(tmp_path / "run", attrs, resume=False, overwrite=False) as sink:
+    with run_writer.writing(tmp_path / "run", attrs, resume=False, overwrite=False) as sink:
         sink.commit("0", piece, checkpoint, {"status": "running", "labels": "[{}]", "experiments": "[{}]"}, 7)
     got = store.read(tmp_path / "run").parts["0"]
     assert got.pieces["training"]["odd"].values.tobytes() == values.tobytes()
@@ -139,7 +140,7 @@ def test_an_unfinished_run_opens_with_what_was_committed(memory, tmp_path, monke
 
 
 def test_a_reader_sees_whole_updates_only_at_any_moment_of_writing(tmp_path, monkeypatch):
-    path, write, seen = tmp_path / "run", region._write, []
+    path, write, seen = tmp_path / "run", part_writer._write, []
 
     def watched(*arguments):
         write(*arguments)
@@ -153,7 +154,7 @@ def test_a_reader_sees_whole_updates_only_at_any_moment_of_writing(tmp_path, mon
             evaluated = int(run["evaluation"]["update"][-1])
             seen.append((trained, evaluated))
 
-    monkeypatch.setattr(region, "_write", watched)
+    monkeypatch.setattr(part_writer, "_write", watched)
     train(n_updates=2, n_evaluations=2, output=path)
     assert all(trained == evaluated for trained, evaluated in seen)
     assert sorted(seen) == seen
@@ -163,7 +164,7 @@ def test_a_reader_sees_whole_updates_only_at_any_moment_of_writing(tmp_path, mon
 
 def test_a_second_writer_is_refused_and_readers_are_not(stored):
     before = nb.open_run(stored)
-    with writer.writing(stored, {}, resume=True, overwrite=False):
+    with run_writer.writing(stored, {}, resume=True, overwrite=False):
         for how in ("resume", "overwrite"):
             with refused("is being written by another process", error=FileExistsError):
                 train(**ASKED, output=stored, **{how: True})
@@ -294,7 +295,7 @@ def test_a_file_on_the_way_is_refused(tmp_path):
 @pytest.mark.parametrize("committed", [0, 2])
 def test_a_full_disk_says_so_and_keeps_what_was_committed(tmp_path, monkeypatch, memory, committed):
     """Files may not grow beyond 64 bytes from some commit on: what a disk does that is full."""
-    path, commit, passed = tmp_path / "run", writer.Writer.commit, []
+    path, commit, passed = tmp_path / "run", run_writer.Writer.commit, []
     _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def filling(*arguments):
@@ -306,7 +307,7 @@ def test_a_full_disk_says_so_and_keeps_what_was_committed(tmp_path, monkeypatch,
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         passed.append(1)
 
-    monkeypatch.setattr(writer.Writer, "commit", filling)
+    monkeypatch.setattr(run_writer.Writer, "commit", filling)
     with refused("cannot be written", "committed before is safe", "free some space", error=OSError):
         train(**ASKED, output=path)
     monkeypatch.undo()
@@ -332,7 +333,7 @@ def slim(tmp_path_factory):
     commit = memory.commit
     memory.commit = lambda *arguments: (pieces.append(arguments), commit(*arguments))
     train_part(part, "0", memory, Bars(False).expect("0", part), raising=True)
-    with writer.writing(path, attrs, resume=False, overwrite=False) as sink:
+    with run_writer.writing(path, attrs, resume=False, overwrite=False) as sink:
         for name, piece, checkpoint, said, growth in pieces[:-1]:  # Unfinished, so that there is a checkpoint.
             few = {
                 group: dataset[[*dataset.data_vars][:2] + [*dataset.data_vars][2:][-1:]]
@@ -417,6 +418,6 @@ def test_damage_to_what_is_needed_is_noticed(slim, tmp_path, part):
 
 
 def test_a_run_of_another_format_version_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "FORMAT_VERSION", "99")
+    monkeypatch.setattr(labelling, "FORMAT_VERSION", "99")
     with refused("'99'", "Allowed", "Why"):  # It is opened when it is complete.
         train(n_updates=1, output=tmp_path / "run")

@@ -11,8 +11,12 @@ from compilations import counted
 from tiny import BP1, CIRCUIT, READOUT, Recall, assert_identical, recall, refused, sweep, train
 
 import neuro_bpl as nb
-from neuro_bpl import evaluation, results, sweeping, trainer, writer
-from neuro_bpl.learner import run_updates
+from neuro_bpl.experiments import evaluation
+from neuro_bpl.experiments import experiment as experimenting
+from neuro_bpl.experiments.updates import run_updates
+from neuro_bpl.runs import pieces, run_writer
+from neuro_bpl.training import grid as grids
+from neuro_bpl.training import run_grid, trainer
 
 GRID = {"lambda_": [1.0, 0.0, 0.5], "cortex.learning_rate": [1e-3, 1e-2]}
 RECORD = ["gradient_alignment", "rates"]
@@ -179,7 +183,7 @@ def test_a_grown_grid_computes_only_what_is_missing(tmp_path, calls):
 def test_a_sweep_stopped_in_the_middle_goes_on_with_the_points_it_was_at(tmp_path, monkeypatch, calls):
     path, asked = tmp_path / "run", {"at_once": 2, "n_evaluations": 2}
     wanted = sweep({"lambda_": [0.0, 0.5]}, **asked)
-    commit, passed = writer.Writer.commit, []
+    commit, passed = run_writer.Writer.commit, []
 
     def counted(*arguments):
         if len(passed) == 5:  # The first point is done, the second has one chunk.
@@ -188,7 +192,7 @@ def test_a_sweep_stopped_in_the_middle_goes_on_with_the_points_it_was_at(tmp_pat
         commit(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer.Writer, "commit", counted)
+        patch.setattr(run_writer.Writer, "commit", counted)
         with pytest.raises(KeyboardInterrupt):
             sweep({"lambda_": [0.0, 0.5]}, **asked, output=path)
     unfinished = nb.open_run(path)
@@ -295,12 +299,12 @@ def test_a_grid_that_makes_no_sense_is_refused(grid, words):
 
 def test_the_same_experiment_under_two_names_is_refused():
     one, two = ({"dim": name} for name in ("a", "b"))
-    experiment = sweeping.Experiment(
-        CIRCUIT, Recall(), BP1, nb.Optimizers(), sweeping.Schedule(2, 3), nb.Seeds.count(1), ("loss",)
+    experiment = experimenting.Experiment(
+        CIRCUIT, Recall(), BP1, nb.Optimizers(), experimenting.Schedule(2, 3), nb.Seeds.count(1), ("loss",)
     )
-    points = [sweeping.Point(label, experiment) for label in (one, two)]
+    points = [grids.Point(label, experiment) for label in (one, two)]
     with refused("points that differ", "the same experiment"):
-        sweeping.carry_out(points, {"dim": ["a", "b"]}, progress=False)
+        run_grid.run(points, {"dim": ["a", "b"]}, progress=False)
 
 
 # ------------------------------------------------------------------------------------------------------- load, evaluate
@@ -314,12 +318,12 @@ def run():
 def test_load_gives_back_circuit_and_weights_of_every_seed_and_snapshot(run):
     circuit, weights = nb.load(run)
     assert circuit == CIRCUIT
-    named = results.named_leaves(weights)
+    named = pieces.named_leaves(weights)
     assert set(named) == set(run["weights"].data_vars)
     for name, leaf in named.items():
         np.testing.assert_array_equal(leaf, run["weights"][name].isel(snapshot=-1))
     for snapshot in run["weights"]["snapshot"].values:
-        one = results.named_leaves(nb.load(run, seed=1, snapshot=int(snapshot)).weights)
+        one = pieces.named_leaves(nb.load(run, seed=1, snapshot=int(snapshot)).weights)
         for name, leaf in one.items():
             np.testing.assert_array_equal(leaf, run["weights"][name].sel(seed=1, snapshot=snapshot))
 

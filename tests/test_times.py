@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from neuro_bpl import neural
 from neuro_bpl.neural import times
-from neuro_bpl.neural.nwb import reading
-from neuro_bpl.neural.nwb.units import Units
+from neuro_bpl.neural.sessions.nwb import reading
+from neuro_bpl.neural.sessions.nwb.units import Units
 
 RATES = (1000, 1250, 20_000, 24_414, 30_000)  # samples a second
 

@@ -12,9 +12,9 @@ from compilations import counted
 from tiny import BP1, CIRCUIT, CORTEX, N_INPUTS, READOUT, Louder, Recall, lot, recall, refused, train
 
 import neuro_bpl as nb
-from neuro_bpl import optimizers as optimising
-from neuro_bpl.learner import Learner, learn_batch
-from neuro_bpl.moment import moments
+from neuro_bpl.experiments.learner import Learner, learn_batch
+from neuro_bpl.learning import optimizers as optimising
+from neuro_bpl.learning.single_step import moments
 
 GRANULAR = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=2))
 

@@ -13,7 +13,7 @@ import stopped_run
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import checkpoint, provenance
+from neuro_bpl.runs import checkpoint, provenance
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}  # rounding of float32, after six updates
 

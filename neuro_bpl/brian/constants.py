@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from neuro_bpl.circuit import Circuit
-from neuro_bpl.optimizers import Optimizers
-from neuro_bpl.predictor_traces import DiagonalTrace
-from neuro_bpl.rules import LearningRule
+from neuro_bpl.circuit.circuit import Circuit
+from neuro_bpl.learning.optimizers import Optimizers
+from neuro_bpl.learning.predictor_traces import DiagonalTrace
+from neuro_bpl.learning.rule import LearningRule
 
 Constants = dict[tuple[str, str], float]
 

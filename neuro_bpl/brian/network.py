@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from neuro_bpl.brian.script import ONE_TO_ONE, PATHWAYS, POPULATIONS, Equations
-from neuro_bpl.circuit import Circuit, Weights
+from neuro_bpl.circuit.circuit import Circuit, Weights
 
 # Within the slot "groups" of a step. Sums over a pathway come before what reads them.
 ORDER = {

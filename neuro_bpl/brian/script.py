@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from textwrap import indent
 
-from neuro_bpl.parameters import refusal
+from neuro_bpl.refusals import refusal
 
 INDENT = "    "
 

@@ -1,23 +1,24 @@
 """Recorded sessions as labelled arrays, and simulations held against them."""
 
-from neuro_bpl.neural.alignment import align
-from neuro_bpl.neural.binning import bin, rate, smooth
-from neuro_bpl.neural.choice import choice_auc, rectified
-from neuro_bpl.neural.clicks import trials_of
-from neuro_bpl.neural.climbing_fibres import read_deverett, share_above
-from neuro_bpl.neural.connectome import read_connectome
-from neuro_bpl.neural.decoding import decode
-from neuro_bpl.neural.dimensionality import participation_ratio, principal_components
-from neuro_bpl.neural.fetching import RECORDINGS, fetch
-from neuro_bpl.neural.golub import read_golub
-from neuro_bpl.neural.hanks import read_hanks
-from neuro_bpl.neural.nwb import ClimbingFibres, PoissonSpikes, read_nwb, read_run_nwb, write_nwb
-from neuro_bpl.neural.pseudo_population import pooled, pseudo_trials
-from neuro_bpl.neural.psychometry import psychometric
-from neuro_bpl.neural.reading import read
-from neuro_bpl.neural.responding import respond
-from neuro_bpl.neural.responses import condition_means
-from neuro_bpl.neural.session import event_names, from_arrays, spike_times, validate
+from neuro_bpl.neural.activity.alignment import align
+from neuro_bpl.neural.activity.binning import bin, rate, smooth
+from neuro_bpl.neural.activity.clicks_as_trials import trials_of
+from neuro_bpl.neural.activity.pseudo_population import pooled, pseudo_trials
+from neuro_bpl.neural.activity.responses import condition_means
+from neuro_bpl.neural.activity.simulated_responses import respond
+from neuro_bpl.neural.datasets.deverett2018 import read_deverett, share_above
+from neuro_bpl.neural.datasets.golub2018 import read_golub
+from neuro_bpl.neural.datasets.hanks2015 import read_hanks
+from neuro_bpl.neural.datasets.nguyen2023 import read_connectome
+from neuro_bpl.neural.measures.choice import choice_auc, rectified
+from neuro_bpl.neural.measures.decoding import decode
+from neuro_bpl.neural.measures.dimensionality import participation_ratio, principal_components
+from neuro_bpl.neural.measures.psychometry import psychometric
+from neuro_bpl.neural.measures.tuning import psth, tuning_curve
+from neuro_bpl.neural.sessions.fetching import RECORDINGS, fetch
+from neuro_bpl.neural.sessions.nwb import ClimbingFibres, PoissonSpikes, read_nwb, read_run_nwb, write_nwb
+from neuro_bpl.neural.sessions.reading import read
+from neuro_bpl.neural.sessions.session import event_names, from_arrays, spike_times, validate
 from neuro_bpl.neural.similarity import (
     canonical_correlations,
     cka,
@@ -33,7 +34,6 @@ from neuro_bpl.neural.similarity import (
     rdm_similarity,
     table,
 )
-from neuro_bpl.neural.tuning import psth, tuning_curve
 
 __all__ = [
     "RECORDINGS",

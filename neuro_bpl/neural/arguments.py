@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Shaped
 
-from neuro_bpl.parameters import nearest, refusal
+from neuro_bpl.refusals import nearest, refusal
 
 NUMERIC = "biuf"
 DRAWS = 1_000_000  # more than these take days

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Shaped
 
-from neuro_bpl.parameters import refusal
+from neuro_bpl.refusals import refusal
 
 NUMBERS, KINDS = "iuf", "biufUM"  # whole numbers and floats; and truth values, texts and dates
 ALLOWED = "numbers, truth values, texts or dates, all of one kind"

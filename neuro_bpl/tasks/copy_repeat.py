@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key
 
-from neuro_bpl.metrics import Outcome
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.circuit.outcome import Outcome
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.trials import Trials
 

@@ -3,7 +3,7 @@
 import jax
 from jaxtyping import Array, Key
 
-from neuro_bpl.parameters import nearest, refusal
+from neuro_bpl.refusals import nearest, refusal
 
 SEEDS = {"validation": 716_243_089, "test": 1_402_876_511}  # arbitrary numbers that nobody counts up to
 

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from neuro_bpl.cells import Cortex, RateCortex
-from neuro_bpl.circuit import Circuit, Weights
-from neuro_bpl.cortex import CorticalWeights
-from neuro_bpl.parameters import check, field, refusal
-from neuro_bpl.readout import LinearReadout, ReadoutWeights
+from neuro_bpl.circuit.cells.protocol import Cortex
+from neuro_bpl.circuit.cells.rate import RateCortex
+from neuro_bpl.circuit.circuit import Circuit, Weights
+from neuro_bpl.circuit.cortex import CorticalWeights
+from neuro_bpl.circuit.readout import LinearReadout, ReadoutWeights
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.trials import Trials
 

@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Key, PyTree, Shaped
 
-from neuro_bpl.metrics import Outcome
+from neuro_bpl.circuit.outcome import Outcome
 from neuro_bpl.trials import Trials
 
 

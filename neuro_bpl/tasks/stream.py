@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Shaped
 
-from neuro_bpl.parameters import check, field, refusal
+from neuro_bpl.parameters import check, field
+from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
 from neuro_bpl.trials import Trials
 

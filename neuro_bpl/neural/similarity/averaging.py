@@ -8,9 +8,9 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from neuro_bpl.neural import times
-from neuro_bpl.neural.responses import DIMS, checked, class_means, conditions_of
+from neuro_bpl.neural.activity.responses import DIMS, checked, class_means, conditions_of
 from neuro_bpl.neural.similarity.resampling import split
-from neuro_bpl.parameters import refusal
+from neuro_bpl.refusals import refusal
 
 NORMALISATIONS = ("noise", "none")
 

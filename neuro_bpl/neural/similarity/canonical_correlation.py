@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import linalg
 
-from neuro_bpl.neural.dimensionality import leading
-from neuro_bpl.neural.responses import Population, centred, column_space
+from neuro_bpl.neural.activity.responses import Population, centred, column_space
+from neuro_bpl.neural.measures.dimensionality import leading
 from neuro_bpl.neural.similarity.kernel_alignment import paired_rows
 
 Maps = tuple[Float[np.ndarray, "unit component"], Float[np.ndarray, "unit_y component"]]

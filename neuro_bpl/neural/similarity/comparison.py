@@ -8,15 +8,15 @@ import xarray as xr
 from jaxtyping import Float
 
 from neuro_bpl.neural import arguments
-from neuro_bpl.neural.responses import varies
+from neuro_bpl.neural.activity.responses import varies
 from neuro_bpl.neural.similarity.averaging import NORMALISATIONS, Recorded, model_averages, recorded_averages
-from neuro_bpl.neural.similarity.contest import Contest, Resampling
-from neuro_bpl.neural.similarity.entrants import entrants
 from neuro_bpl.neural.similarity.measures import DEFAULTS, Measure, measure
+from neuro_bpl.neural.similarity.models_compared import entrants
+from neuro_bpl.neural.similarity.over_learning import Stage, stages_of
 from neuro_bpl.neural.similarity.scorecard import decided, labelled
-from neuro_bpl.neural.similarity.stages import Stage, stages_of
+from neuro_bpl.neural.similarity.scoring import Contest, Resampling
 from neuro_bpl.neural.times import spacing
-from neuro_bpl.parameters import expect, refusal
+from neuro_bpl.refusals import expect, refusal
 
 UNCERTAINTY = (
     "low and high: 95 % interval over networks (Student's t), for these units and trials. Differences of rules, "

@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from neuro_bpl.parameters import refusal
+from neuro_bpl.refusals import refusal
 
 LEADING = ("session", "snapshot")
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from neuro_bpl.neural import arguments
-from neuro_bpl.neural.responses import centred, rows
-from neuro_bpl.parameters import refusal
+from neuro_bpl.neural.activity.responses import centred, rows
+from neuro_bpl.refusals import refusal
 
 Trajectories = Float[np.ndarray, "condition time unit"]
 Operator = Float[np.ndarray, "state state"]

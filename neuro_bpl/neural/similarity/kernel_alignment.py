@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float
 
 from neuro_bpl.neural import arguments
-from neuro_bpl.neural.responses import ROUNDING, Population, centred, rows
-from neuro_bpl.parameters import refusal
+from neuro_bpl.neural.activity.responses import ROUNDING, Population, centred, rows
+from neuro_bpl.refusals import refusal
 
 
 def cka(x: Population, y: Population, *, debiased: bool = True) -> float:

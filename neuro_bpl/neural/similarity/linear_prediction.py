@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from neuro_bpl.neural.dimensionality import leading
-from neuro_bpl.neural.responses import centred
+from neuro_bpl.neural.activity.responses import centred
+from neuro_bpl.neural.measures.dimensionality import leading
 
 
 def predicted(

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from neuro_bpl.neural import arguments
-from neuro_bpl.neural.responses import rows, varies
+from neuro_bpl.neural.activity.responses import rows, varies
 from neuro_bpl.neural.similarity.averaging import Target
 from neuro_bpl.neural.similarity.canonical_correlation import held_out_correlation
 from neuro_bpl.neural.similarity.dynamics import linear_operator, operator_similarity
@@ -30,7 +30,7 @@ from neuro_bpl.neural.similarity.representational_similarity import (
     rdm_similarity,
 )
 from neuro_bpl.neural.similarity.resampling import ceiling, folds
-from neuro_bpl.parameters import nearest, refusal
+from neuro_bpl.refusals import nearest, refusal
 
 Averages = Float[np.ndarray, "condition time unit"]
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import linalg
 
-from neuro_bpl.neural.responses import Population, centred
+from neuro_bpl.neural.activity.responses import Population, centred
 from neuro_bpl.neural.similarity.kernel_alignment import paired_rows
 
 

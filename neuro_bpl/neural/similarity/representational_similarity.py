@@ -7,8 +7,8 @@ from scipy import stats
 from scipy.spatial import distance
 
 from neuro_bpl.neural import arguments
-from neuro_bpl.neural.responses import ROUNDING, centred
-from neuro_bpl.parameters import refusal
+from neuro_bpl.neural.activity.responses import ROUNDING, centred
+from neuro_bpl.refusals import refusal
 
 CORRELATIONS = {
     "pearson": stats.pearsonr,

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from neuro_bpl.neural.similarity.contest import Contest, evaluated
 from neuro_bpl.neural.similarity.measures import Measure
 from neuro_bpl.neural.similarity.resampling import holm
+from neuro_bpl.neural.similarity.scoring import Contest, evaluated
 
 BY_RULE = {
     "mean": "mean score over networks",

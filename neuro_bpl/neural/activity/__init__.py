@@ -1,0 +1,1 @@
+"""Activity of neurons and units along time and trials: aligned, binned, pooled, averaged over conditions."""

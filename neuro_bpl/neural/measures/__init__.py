@@ -1,0 +1,1 @@
+"""Measures of one population: tuning, choice, decoding, dimensionality, and of one animal's behaviour."""

@@ -1,0 +1,1 @@
+"""Recorded sessions: their form, and the files that they are read from and written to."""

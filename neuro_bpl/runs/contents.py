@@ -1,0 +1,144 @@
+"""What a run holds, in memory or on disk: parts, and what happened to each of their points."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import xarray as xr
+
+from neuro_bpl.runs import pieces, sweep_axes
+from neuro_bpl.runs.pieces import Label, Piece
+
+RUNNING, COMPLETE, DIVERGED, FAILED = "running", "complete", "diverged", "failed"
+
+
+@dataclass
+class StoredPart:
+    """A part as it is on disk: its pieces, its checkpoint ({} when it is complete), and what its attributes say."""
+
+    pieces: Piece
+    checkpoint: dict[str, np.ndarray]
+    attrs: dict[str, Any]
+
+    @property
+    def labels(self) -> list[Label]:
+        """Coordinates of each point."""
+        return json.loads(self.attrs["labels"])
+
+    @property
+    def statuses(self) -> list[str]:
+        """What happened to each point: one whose networks have all diverged has come to its end."""
+        if "training" not in self.pieces:
+            return [self.attrs["status"]] * len(self.labels)
+        lost = (self.pieces["training"]["diverged_at"] >= 0).all("seed").values
+        return [DIVERGED if gone else self.attrs["status"] for gone in lost]
+
+    @property
+    def descriptions(self) -> list[dict[str, Any]]:
+        """The experiment of each point."""
+        return json.loads(self.attrs["experiments"])
+
+
+@dataclass
+class Contents:
+    """All that a store holds."""
+
+    attrs: dict[str, Any]
+    parts: dict[str, StoredPart] = field(default_factory=dict)
+
+    @property
+    def grid(self) -> dict[str, list]:
+        """Named dims of the sweep and their values; {} for a single run."""
+        return json.loads(self.attrs["sweep"])
+
+    def tree(self) -> xr.DataTree:
+        """The run: parts combined, with what happened to each point."""
+        parts = {name: part for name, part in self.parts.items() if part.pieces}
+        tree = sweep_axes.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
+        said = [
+            {"at": label, "status": status, "error": part.attrs.get("error", ""), "run": described}
+            for part in self.parts.values()
+            for label, described, status in zip(part.labels, part.descriptions, part.statuses, strict=True)
+        ]
+        tree.attrs = {**self.attrs, "points": json.dumps(said)}
+        return tree
+
+
+class Memory:
+    """A run that is not stored: what was committed stays in memory."""
+
+    path: Path | None = None
+
+    def __init__(self, attrs: Mapping[str, str]) -> None:
+        self._attrs = dict(attrs)
+        self._pieces: dict[str, list[Piece]] = {}
+        self._said: dict[str, dict[str, Any]] = {}
+
+    @property
+    def contents(self) -> Contents:
+        """All that was committed."""
+        parts = {name: StoredPart(pieces.join(self._pieces[name]), {}, said) for name, said in self._said.items()}
+        return Contents(self._attrs, parts)
+
+    def commit(
+        self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
+    ) -> None:
+        """Append a piece to a part."""
+        self._pieces.setdefault(name, []).append(piece)
+        self._said[name] = dict(attrs)
+
+    def drop(self, name: str) -> None:
+        """Remove a part, if there is one, to run its points again."""
+        self._pieces.pop(name, None)
+        self._said.pop(name, None)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def finished(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
+    """Values of points that have come to their end; NaN where a point failed, was stopped, or was not begun.
+
+    What a stopped network has learnt so far is no result: it would pass for that of all updates.
+    """
+    said = statuses(run)
+    at_end = [point["at"] for point in said if point["status"] in (COMPLETE, DIVERGED)]
+    dims = [dim for dim in json.loads(run.attrs["sweep"]) if dim in values.dims]
+    ended = xr.zeros_like(values.isel({dim: 0 for dim in values.dims if dim not in dims}, drop=True), bool)
+    for label in at_end:
+        ended.loc[{dim: label[dim] for dim in dims}] = True
+    return values.where(ended).assign_attrs(values.attrs)
+
+
+def statuses(run: xr.DataTree) -> Sequence[dict[str, Any]]:
+    """What happened to each point: its coordinates, status ("running", "complete", "diverged", "failed"), and error."""
+    return json.loads(run.attrs["points"])
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where a run goes: to disk (`writer.Writer`, `region.Region`), or into memory (`contents.Memory`)."""
+
+    @property
+    def path(self) -> Path | None:
+        """The folder on disk."""
+
+    @property
+    def contents(self) -> Contents:
+        """What was committed before this process began."""
+
+    def commit(
+        self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
+    ) -> None:
+        """Append a piece to a part, and replace its checkpoint and attributes."""
+
+    def drop(self, name: str) -> None:
+        """Remove a part, if there is one, to run its points again."""
+
+
+def said(labels: Sequence[pieces.Label], descriptions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Attributes by which the points of a part are found again."""
+    return {"labels": json.dumps([dict(label) for label in labels]), "experiments": json.dumps(descriptions)}

@@ -48,7 +48,7 @@ def unpacked(file, path):
 
 def write(file):
     """Train until `N_STORED` updates are stored, and put what is there into a file."""
-    commit, done = run_writer.Writer.commit, []
+    commit, done = run_writer.RunWriter.commit, []
 
     def counted(*arguments):
         if len(done) == 2:
@@ -58,7 +58,7 @@ def write(file):
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
-        run_writer.Writer.commit = counted
+        run_writer.RunWriter.commit = counted
         with contextlib.suppress(StoppedError):
             train(output=path)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

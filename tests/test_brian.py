@@ -18,7 +18,7 @@ from neuro_bpl.brian import BrianCircuit
 from neuro_bpl.circuit import cortex as cortical
 from neuro_bpl.learning import td_error
 from neuro_bpl.learning.predictor_traces import DiagonalTrace, LeakTrace
-from neuro_bpl.learning.single_step import immediate_error, moments
+from neuro_bpl.learning.single_step import immediate_error, single_steps
 from neuro_bpl.learning.traces import Immediate, Leaky
 from neuro_bpl.runs import schema
 
@@ -36,27 +36,27 @@ class Seen(NamedTuple):
     td_error: jax.Array | tuple = ()
 
 
-def told(circuit, rule, weights, s_tm1, s_t, moment):
+def told(circuit, rule, weights, s_tm1, s_t, single_step):
     """Granule cells, ĝₜ, and δₜ₋₁, which judges the prediction of the step before."""
     if not rule.credit.predicting:
         return ()
     theta = weights.cerebellum
-    granule_t = circuit.cerebellum.granule(theta, circuit.mossy_fibres(s_t, moment.x_t))
-    prediction_t = jnp.where(moment.left_t > 0, circuit.predict(theta, s_t, moment.x_t)[0], 0)
-    error_t = immediate_error(circuit, weights, s_t, moment).error_t
+    granule_t = circuit.cerebellum.granule(theta, circuit.mossy_fibres(s_t, single_step.x_t))
+    prediction_t = jnp.where(single_step.left_t > 0, circuit.predict(theta, s_t, single_step.x_t)[0], 0)
+    error_t = immediate_error(circuit, weights, s_t, single_step).error_t
     bootstrap_t = rule.credit.now(error_t, (prediction_t,)).bootstrap_t
-    a_t = cortical.activation(circuit.cortex, weights.cortex, s_tm1, moment.x_t)
+    a_t = cortical.activation(circuit.cortex, weights.cortex, s_tm1, single_step.x_t)
     pulled = td_error.pull(rule.td_error, circuit.cortex, weights.cortex, None, s_tm1, a_t, bootstrap_t)
-    before = circuit.predict(theta, s_tm1, moment.x_t)[0]
-    return granule_t, prediction_t, td_error.TDError(pulled, before, moment.left_t >= 0).delta
+    before = circuit.predict(theta, s_tm1, single_step.x_t)[0]
+    return granule_t, prediction_t, td_error.TDError(pulled, before, single_step.left_t >= 0).delta
 
 
 @partial(jax.jit, static_argnums=0)
 def learn_trial(circuit, rule, rates, weights, trial):
-    def advance(carry, moment):
+    def advance(carry, single_step):
         state, w = carry
-        after, gradient, loss, y_t = rule.step(circuit, w, state, moment)
-        further = told(circuit, rule, w, state.s, after.s, moment)
+        after, gradient, loss, y_t = rule.step(circuit, w, state, single_step)
+        further = told(circuit, rule, w, state.s, after.s, single_step)
         moved = jax.tree.map(
             lambda leaf, slope, rate, learns: leaf - rate * slope if learns else leaf,
             w,
@@ -67,7 +67,7 @@ def learn_trial(circuit, rule, rates, weights, trial):
         seen = (after.s[0], y_t, *further)
         return (after, moved), Seen(loss, *(value[..., 0] for value in seen))
 
-    (_, weights), seen = jax.lax.scan(advance, (rule.init(circuit, weights, 1), weights), moments(trial))
+    (_, weights), seen = jax.lax.scan(advance, (rule.init(circuit, weights, 1), weights), single_steps(trial))
     return weights, seen
 
 

@@ -18,7 +18,7 @@ from test_legality import refusal
 
 import neuro_bpl as nb
 from neuro_bpl.learning import optimizers as optimising
-from neuro_bpl.learning.single_step import moments, online_outcome
+from neuro_bpl.learning.single_step import single_steps, online_outcome
 
 READOUT = nb.LinearReadout(N_OUTPUTS)
 COST = {"rates": 0.3, "weights": 0.02}
@@ -180,15 +180,15 @@ def test_forward_and_backward_view_are_equal(cell, leaky):
 def learnt(circuit, rule, weights, trials):
     """Weights after a batch of trials in which all of them change at every step, and how it went."""
 
-    def advance(carry, moment):
+    def advance(carry, single_step):
         weights, optimizer_state, state = carry
-        state, gradient, loss, y_t = rule.step(circuit, weights, state, moment)
+        state, gradient, loss, y_t = rule.step(circuit, weights, state, single_step)
         weights, optimizer_state = optimising.apply(SGD, circuit, weights, optimizer_state, gradient)
         return (weights, optimizer_state, state), (loss, y_t)
 
     state = SGD.transform(circuit, weights).init(weights)
     carry = (weights, state, rule.init(circuit, weights, trials.n_trials))
-    (weights, _, _), seen = jax.lax.scan(advance, carry, moments(trials))
+    (weights, _, _), seen = jax.lax.scan(advance, carry, single_steps(trials))
     return weights, online_outcome(circuit, trials, *seen)
 
 
@@ -306,7 +306,7 @@ def test_only_what_is_read_is_carried():
         weights = circuit.init(jax.random.key(0))
         state = rule.init(circuit, weights, trials.n_trials)
         assert state.cortical_trace == ()
-        first = jax.tree.map(lambda a: a[0], moments(trials))
+        first = jax.tree.map(lambda a: a[0], single_steps(trials))
         after = jax.jit(rule.step, static_argnums=0)(circuit, weights, state, first)[0]
         assert jax.tree.structure(after) == jax.tree.structure(state)
         assert jnp.array_equal(after.x, trials.inputs[:, 0].T) if reads_input else after.x == ()

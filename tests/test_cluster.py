@@ -251,7 +251,7 @@ def owned(tmp_path):
 
 def test_commits_of_several_writers_at_once_are_all_kept(owned):
     def write(name):
-        mine = part_writer.Region.join(owned.path, owned.token, name)
+        mine = part_writer.PartWriter.join(owned.path, owned.token, name)
         for first in range(8):
             commit(mine, name, first)
 
@@ -267,7 +267,7 @@ def test_commits_of_several_writers_at_once_are_all_kept(owned):
 
 
 def test_a_writer_that_was_overtaken_cannot_commit(owned):
-    late, other = (part_writer.Region.join(owned.path, owned.token, "0") for _ in range(2))
+    late, other = (part_writer.PartWriter.join(owned.path, owned.token, "0") for _ in range(2))
     commit(other, "0", 1)
     before = snapshots(owned.path)
     with pytest.raises(part_writer.OvertakenError):
@@ -280,16 +280,16 @@ def test_a_writer_that_was_overtaken_cannot_commit(owned):
 
 
 def test_a_writer_of_a_run_that_has_another_owner_or_none_cannot_commit(owned):
-    early = part_writer.Region.join(owned.path, owned.token, "1")
+    early = part_writer.PartWriter.join(owned.path, owned.token, "1")
     owned.close()
     with refused("does not belong to the sweep", error=part_writer.AbandonedError):
         commit(early, "1", 0)
     with run_writer.writing(owned.path, ROOT_ATTRS, resume=True, overwrite=False) as new:
         with refused("does not belong to the sweep", error=part_writer.AbandonedError):
             commit(early, "1", 0)
-        commit(part_writer.Region.join(new.path, new.token, "1"), "1", 0)  # Liveness.
+        commit(part_writer.PartWriter.join(new.path, new.token, "1"), "1", 0)  # Liveness.
         with refused("does not belong to the sweep", "all workers share", error=part_writer.AbandonedError):
-            part_writer.Region.join(owned.path, owned.token, "1")
+            part_writer.PartWriter.join(owned.path, owned.token, "1")
     assert list(store.read(owned.path).parts) == ["0", "1"]
 
 
@@ -331,4 +331,4 @@ def test_a_class_of_the_script_itself_is_refused(monkeypatch):
     monkeypatch.setattr(Own, "__module__", "__main__")
     experiment = Experiment(CIRCUIT, Own(), BP1, nb.Optimizers(), Schedule(1), nb.Seeds.count(1))
     with refused("a module of its own"):
-        dask_workers.packed(cohort.Part((experiment,), ({},)))
+        dask_workers.packed(cohort.Cohort((experiment,), ({},)))

@@ -13,7 +13,7 @@ from tiny import recall, refused
 
 import neuro_bpl as nb
 from neuro_bpl.learning import credit, traces
-from neuro_bpl.learning.single_step import moments
+from neuro_bpl.learning.single_step import single_steps
 
 TRACES = {
     "immediate": traces.Immediate(),
@@ -146,13 +146,13 @@ def test_a_legal_pair_in_an_illegal_way_is_refused_without_talk_of_paths(pair, w
 def in_steps(rule, circuit, weights, trials, key):
     """The sum of the shares of all steps, weights held."""
 
-    def advance(carry, moment):
+    def advance(carry, single_step):
         state, total = carry
-        state, share, *_ = rule.step(circuit, weights, state, moment)
+        state, share, *_ = rule.step(circuit, weights, state, single_step)
         return (state, jax.tree.map(jnp.add, total, share)), None
 
     start = rule.init(circuit, weights, trials.n_trials, key), jax.tree.map(jnp.zeros_like, weights)
-    return jax.lax.scan(advance, start, moments(trials))[0][1]
+    return jax.lax.scan(advance, start, single_steps(trials))[0][1]
 
 
 def is_stochastic(*pair):
@@ -296,7 +296,7 @@ def test_float32_stays_float32_and_what_is_carried_keeps_its_shape(case):
     cell, *pair = case
     circuit, key = circuit_of(cell), KEY if is_stochastic(*pair) else None
     weights, trials = narrow(jax.tree.map(lambda leaf: leaf[0], networks(cell))), narrow(TRIALS)
-    moment = jax.tree.map(lambda values: values[0], moments(trials))
+    single_step = jax.tree.map(lambda values: values[0], single_steps(trials))
     assert jax.config.jax_enable_x64
     with jax.numpy_dtype_promotion("strict"):
         for way in LEGAL[tuple(pair)]:
@@ -307,7 +307,7 @@ def test_float32_stays_float32_and_what_is_carried_keeps_its_shape(case):
                 continue
             born = jax.eval_shape(lambda w, rule=rule: rule.init(circuit, w, trials.n_trials, key), weights)
             grown, share, loss, y_t = jax.eval_shape(
-                lambda w, state, rule=rule: rule.step(circuit, w, state, moment), weights, born
+                lambda w, state, rule=rule: rule.step(circuit, w, state, single_step), weights, born
             )
             assert formats(grown) == formats(born)
             assert formats(share) == formats(weights)

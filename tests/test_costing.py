@@ -22,7 +22,7 @@ from neuro_bpl.costs.multiply_adds import multiply_adds
 from neuro_bpl.costs.peak_memory import footprint
 from neuro_bpl.costs.traced_program import KNOWN_JAX, program_of
 from neuro_bpl.experiments import updates as updating
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.runs.contents import Memory
 from neuro_bpl.scripting import dry_run
@@ -54,7 +54,7 @@ def part_of(rule, n_units=16, n_steps=8, batch_size=10, seeds=2, points=1):
     network = dataclasses.replace(network, readout=nb.LinearReadout(task.n_outputs))
     schedule = Schedule(2, batch_size)
     experiment = Experiment(network, task, rule, nb.Optimizers(), schedule, Seeds.count(seeds))
-    return Part((experiment,) * points, ({},) * points)
+    return Cohort((experiment,) * points, ({},) * points)
 
 
 def begun(*_):

@@ -270,15 +270,15 @@ def test_a_leaky_trace_with_the_whole_future_counts_the_leak_twice():
     cell = nb.RateCortex(N_INPUTS, N_UNITS, "tanh", tau=0.1, dt=0.01)
     gradients, weights, trials = setting(cell)
     circuit = nb.Circuit(cell, READOUT, PREDICTORS["linear"])
-    episode = play(circuit, weights, trials, predicting=False)
-    (future,) = nb.Exact().assign(circuit, weights, episode).future
+    trial = play(circuit, weights, trials, predicting=False)
+    (future,) = nb.Exact().assign(circuit, weights, trial).future
     nothing = (jnp.zeros_like(future),)
-    whole = episode._replace(errors=episode.errors + future)
+    whole = trial._replace(errors=trial.errors + future)
     doubled, _ = nb.Leaky().drives(circuit, weights, whole, Assignment(nothing, nothing, None))
     exact = gradients(nb.bptt(), weights, trials).cortex
-    assert relative_error(cortical_gradient(circuit.cortex, doubled, episode), exact) > 0.1
+    assert relative_error(cortical_gradient(circuit.cortex, doubled, trial), exact) > 0.1
     once, _ = nb.Immediate().drives(circuit, weights, whole, Assignment(nothing, nothing, None))
-    assert relative_error(cortical_gradient(circuit.cortex, once, episode), exact) <= 1e-12
+    assert relative_error(cortical_gradient(circuit.cortex, once, trial), exact) <= 1e-12
 
 
 # An untrained predictor

@@ -16,7 +16,7 @@ from neuro_bpl.learning.predictor_traces import (
     LowRankTrace,
     ProjectedTrace,
 )
-from neuro_bpl.learning.single_step import moments
+from neuro_bpl.learning.single_step import single_steps
 
 pytestmark = pytest.mark.usefixtures("untyped")
 KEY = jax.random.key(0)
@@ -45,9 +45,9 @@ def true_online(predictor=SGD, batch_size=1, **how):
 
 def first_step(n_trials=1, step_size=0.1):
     here, asked = circuit(), nb.bp_lambda(**TRUE)
-    weights, moment = here.init(KEY), jax.tree.map(lambda values: values[0], moments(recall(KEY, n_trials)))
+    weights, single_step = here.init(KEY), jax.tree.map(lambda values: values[0], single_steps(recall(KEY, n_trials)))
     state = asked.init(here, weights, n_trials)
-    return asked.step(here, weights, state, moment, step_size=step_size)
+    return asked.step(here, weights, state, single_step, step_size=step_size)
 
 
 # Of each, what is made, and words of the answer: the value, what is allowed, why, what to type.

@@ -8,7 +8,7 @@ from random_circuits import random_trials, random_weights
 
 import neuro_bpl as nb
 from neuro_bpl.learning.optimizers import apply
-from neuro_bpl.learning.single_step import moments
+from neuro_bpl.learning.single_step import single_steps
 
 CORTEX = nb.RateCortex(3, 5, "tanh", tau=0.1, dt=0.02)
 CIRCUIT = nb.Circuit(CORTEX, nb.LinearReadout(3), nb.GranularPredictor(20, fan_in=3))
@@ -32,14 +32,14 @@ def learnt(circuit, rule, optimizers, trials, weights):
     """Change of all weights after the trials, one at a time."""
     state = optimizers.transform(circuit, weights).init(weights)
 
-    def advance(carry, moment):
+    def advance(carry, single_step):
         online, w = carry
-        online, gradient, _, _ = rule.step(circuit, w, online, moment)
+        online, gradient, _, _ = rule.step(circuit, w, online, single_step)
         return (online, apply(optimizers, circuit, w, state, gradient)[0]), None
 
     @jax.jit
     def play(w, one):
-        return jax.lax.scan(advance, (rule.init(circuit, w, 1), w), moments(one))[0][1]
+        return jax.lax.scan(advance, (rule.init(circuit, w, 1), w), single_steps(one))[0][1]
 
     later = weights
     for k in range(trials.n_trials):

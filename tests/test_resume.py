@@ -33,7 +33,7 @@ class StoppedError(KeyboardInterrupt):
 
 def stopped(monkeypatch, path, commits, at="commit", begin=train, **experiment):
     """Train until so many commits are done, then end: before the next one, or inside it."""
-    commit, write, passed = run_writer.Writer.commit, part_writer._write, []
+    commit, write, passed = run_writer.RunWriter.commit, part_writer._write, []
 
     def counted(*arguments):
         if at == "commit" and len(passed) == commits:
@@ -47,7 +47,7 @@ def stopped(monkeypatch, path, commits, at="commit", begin=train, **experiment):
         write(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_writer.Writer, "commit", counted)
+        patch.setattr(run_writer.RunWriter, "commit", counted)
         if at == "write":
             patch.setattr(part_writer, "_write", half)
         with pytest.raises(StoppedError):

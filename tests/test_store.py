@@ -16,7 +16,7 @@ from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, conten
 
 import neuro_bpl as nb
 from neuro_bpl.experiments import labelling
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Experiment, Schedule
 from neuro_bpl.runs import part_writer, pieces, run_writer, store
 from neuro_bpl.runs.contents import Memory
@@ -51,7 +51,7 @@ class StoppedError(Exception):
 
 def stopping(monkeypatch, after):
     """Let `after` commits pass, then end."""
-    commit, passed = run_writer.Writer.commit, []
+    commit, passed = run_writer.RunWriter.commit, []
 
     def counted(*arguments):
         if len(passed) == after:
@@ -59,7 +59,7 @@ def stopping(monkeypatch, after):
         passed.append(1)
         commit(*arguments)
 
-    monkeypatch.setattr(run_writer.Writer, "commit", counted)
+    monkeypatch.setattr(run_writer.RunWriter, "commit", counted)
 
 
 # --------------------------------------------------------------------------------------------------------- round trips
@@ -295,7 +295,7 @@ def test_a_file_on_the_way_is_refused(tmp_path):
 @pytest.mark.parametrize("committed", [0, 2])
 def test_a_full_disk_says_so_and_keeps_what_was_committed(tmp_path, monkeypatch, memory, committed):
     """Files may not grow beyond 64 bytes from some commit on: what a disk does that is full."""
-    path, commit, passed = tmp_path / "run", run_writer.Writer.commit, []
+    path, commit, passed = tmp_path / "run", run_writer.RunWriter.commit, []
     _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def filling(*arguments):
@@ -307,7 +307,7 @@ def test_a_full_disk_says_so_and_keeps_what_was_committed(tmp_path, monkeypatch,
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         passed.append(1)
 
-    monkeypatch.setattr(run_writer.Writer, "commit", filling)
+    monkeypatch.setattr(run_writer.RunWriter, "commit", filling)
     with refused("cannot be written", "committed before is safe", "free some space", error=OSError):
         train(**ASKED, output=path)
     monkeypatch.undo()
@@ -327,7 +327,7 @@ def slim(tmp_path_factory):
     experiment = Experiment(
         CIRCUIT, Recall(), BP1, nb.Optimizers(), Schedule(4, 3, 2), seeds, ("loss", "accuracy", "weights")
     )
-    part = Part((experiment,), ({},))
+    part = Cohort((experiment,), ({},))
     attrs = attributes([part], {}, "tests")
     pieces, memory = [], Memory(attrs)
     commit = memory.commit

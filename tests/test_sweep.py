@@ -183,7 +183,7 @@ def test_a_grown_grid_computes_only_what_is_missing(tmp_path, calls):
 def test_a_sweep_stopped_in_the_middle_goes_on_with_the_points_it_was_at(tmp_path, monkeypatch, calls):
     path, asked = tmp_path / "run", {"at_once": 2, "n_evaluations": 2}
     wanted = sweep({"lambda_": [0.0, 0.5]}, **asked)
-    commit, passed = run_writer.Writer.commit, []
+    commit, passed = run_writer.RunWriter.commit, []
 
     def counted(*arguments):
         if len(passed) == 5:  # The first point is done, the second has one chunk.
@@ -192,7 +192,7 @@ def test_a_sweep_stopped_in_the_middle_goes_on_with_the_points_it_was_at(tmp_pat
         commit(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_writer.Writer, "commit", counted)
+        patch.setattr(run_writer.RunWriter, "commit", counted)
         with pytest.raises(KeyboardInterrupt):
             sweep({"lambda_": [0.0, 0.5]}, **asked, output=path)
     unfinished = nb.open_run(path)

@@ -14,7 +14,7 @@ from tiny import BP1, CIRCUIT, CORTEX, N_INPUTS, READOUT, Louder, Recall, lot, r
 import neuro_bpl as nb
 from neuro_bpl.experiments.learner import Learner, learn_batch
 from neuro_bpl.learning import optimizers as optimising
-from neuro_bpl.learning.single_step import moments
+from neuro_bpl.learning.single_step import single_steps
 
 GRANULAR = nb.Circuit(CORTEX, READOUT, nb.GranularPredictor(5, fan_in=2))
 
@@ -441,11 +441,11 @@ def one_long_trial(task, n_updates, carried=True):
         found = 0.0
         if not carried:
             state = STEP_WISE.init(CIRCUIT, here, 3)
-        steps = moments(trials)
+        steps = single_steps(trials)
         for t in range(trials.n_steps):
-            moment = jax.tree.map(lambda values, t=t: values[t], steps)
+            single_step = jax.tree.map(lambda values, t=t: values[t], steps)
             # Every step has a future: the next trial.
-            state, gradient, loss_t, _ = step(here, state, moment._replace(left_t=jnp.ones_like(moment.left_t)))
+            state, gradient, loss_t, _ = step(here, state, single_step._replace(left_t=jnp.ones_like(single_step.left_t)))
             here, optimizer_state = optimising.apply(SGD, CIRCUIT, here, optimizer_state, gradient)
             found += float(loss_t)
         losses.append(found)

@@ -11,7 +11,7 @@ from neuro_bpl.brian.labelling import Plan, Played
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.learning.optimizers import Optimizers, apply
 from neuro_bpl.learning.rule import LearningRule
-from neuro_bpl.learning.single_step import Moment, moments
+from neuro_bpl.learning.single_step import SingleStep, single_steps
 from neuro_bpl.trials import Trials
 
 
@@ -19,18 +19,18 @@ def play(circuit: Circuit, rule: LearningRule, optimizers: Optimizers, weights: 
     """Steps of the rule, each followed by one of the optimisers; records rates, outputs and predicted gradients."""
     optimizer_state = optimizers.transform(circuit, weights).init(weights)
 
-    def advance(carry: Any, moment: Moment) -> tuple[Any, dict[str, jax.Array]]:
+    def advance(carry: Any, single_step: SingleStep) -> tuple[Any, dict[str, jax.Array]]:
         state, w, optimizer_state = carry
-        later, gradient, _, y_t = rule.step(circuit, w, state, moment)
+        later, gradient, _, y_t = rule.step(circuit, w, state, single_step)
         seen = {"rates": later.s[0][:, 0], "outputs": y_t[:, 0]}
         if rule.credit.predicting:
-            predicted = circuit.predict(w.cerebellum, later.s, moment.x_t)[0]
-            seen["predicted_gradient"] = jnp.where(moment.left_t > 0, predicted, 0)[:, 0]
+            predicted = circuit.predict(w.cerebellum, later.s, single_step.x_t)[0]
+            seen["predicted_gradient"] = jnp.where(single_step.left_t > 0, predicted, 0)[:, 0]
         return (later, *apply(optimizers, circuit, w, optimizer_state, gradient)), seen
 
     def trial(learnt: Any, one: Trials) -> tuple[Any, dict[str, jax.Array]]:
         start = rule.init(circuit, learnt[0], 1)
-        (_, *learnt), seen = jax.lax.scan(advance, (start, *learnt), moments(jax.tree.map(lambda a: a[None], one)))
+        (_, *learnt), seen = jax.lax.scan(advance, (start, *learnt), single_steps(jax.tree.map(lambda a: a[None], one)))
         return tuple(learnt), seen
 
     run, learnt = jax.jit(partial(jax.lax.scan, trial)), (weights, optimizer_state)

@@ -18,7 +18,7 @@ from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.circuit.outcome import Outcome, accuracy
 from neuro_bpl.experiments import labelling
 from neuro_bpl.experiments import recording as quantities
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.description import describe
 from neuro_bpl.experiments.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.experiments.updates import Update
@@ -141,7 +141,7 @@ def experiment(
 
 def piece(made: Experiment, played: Played, plan: Plan) -> Piece:
     """The groups of a run."""
-    part = Part((made,), ({},))
+    part = Cohort((made,), ({},))
     with jax.enable_x64(True):
         grown = [_at(part, done, weights, plan) for done, weights in played.weights.items()]
         found = pieces.join([labelling.parameters(part) | _training(part, played), *grown])
@@ -159,7 +159,7 @@ def _numbered(activity: xr.Dataset, made: Experiment) -> xr.Dataset:
     )
 
 
-def _training(part: Part, played: Played) -> Piece:
+def _training(part: Cohort, played: Played) -> Piece:
     """Loss and accuracy of each trial, as it was played."""
     circuit, trials = part.first.circuit, part.first.task
     outcome = jax.vmap(lambda y, one: _outcome(circuit, y, one))(jnp.asarray(played.outputs), _one_by_one(trials))
@@ -181,7 +181,7 @@ def _outcome(circuit: Circuit, y: Any, one: Trials) -> Outcome:
     return Outcome(circuit.mean_loss(outputs, one), accuracy(circuit.readout, outputs, one))
 
 
-def _at(part: Part, done: int, weights: Weights, plan: Plan) -> Piece:
+def _at(part: Cohort, done: int, weights: Weights, plan: Plan) -> Piece:
     """Weights after so many trials, and what the probe says of them."""
     stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], weights)
     found = labelling.weights(part, done, stacked)
@@ -226,7 +226,7 @@ def across_seeds(networks: Sequence[Point]) -> Point:
 def tree(found: Sequence[tuple[Point, Label]], grid: dict[str, list], script: Script) -> xr.DataTree:
     """Points as one run."""
     whole = sweep_axes.combine([(point.piece, [label]) for point, label in found], grid)
-    parts = [Part((point.experiment,), (label,)) for point, label in found]
+    parts = [Cohort((point.experiment,), (label,)) for point, label in found]
     said = [
         {"at": label, "status": _status(point.piece), "error": "", "run": describe(point.experiment)}
         for point, label in found

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from neuro_bpl.circuit import cortex as cortical
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.cortex import CorticalWeights, Trajectory
 from neuro_bpl.circuit.feedback_pathway import FeedbackPathway
 from neuro_bpl.circuit.initial_state import InitialState
@@ -67,7 +67,7 @@ class Circuit:
     (5, 5)
     """
 
-    cortex: Cortex = field(doc="the recurrent network", kind=Cortex, example="RateCortex(n_inputs=10, n_units=30)")
+    cortex: Cell = field(doc="the recurrent network", kind=Cell, example="RateCortex(n_inputs=10, n_units=30)")
     readout: LinearReadout = field(doc="outputs and loss", kind=LinearReadout, example="LinearReadout(n_outputs=2)")
     cerebellum: Predictor | None = field(
         None, "predictor of the future gradient", kind=Predictor, example="LinearPredictor()"

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from neuro_bpl.circuit.cells.protocol import Cortex, Gates, State
+from neuro_bpl.circuit.cells.protocol import Cell, Gates, State
 from neuro_bpl.circuit.synapses import affine, uniform
 
 
@@ -27,12 +27,12 @@ class CorticalWeights(NamedTuple):
     s_0: State | None = None
 
 
-def n_state(cortex: Cortex) -> int:
+def n_state(cortex: Cell) -> int:
     """Length of the state vector."""
     return cortex.n_components * cortex.n_units
 
 
-def init(cortex: Cortex, key: Key[Array, ""], dtype: jnp.dtype) -> CorticalWeights:
+def init(cortex: Cell, key: Key[Array, ""], dtype: jnp.dtype) -> CorticalWeights:
     """Weights and biases, uniform in ±1/√units."""
     units = cortex.n_units
     k_in, k_rec, k_b = jax.random.split(key, 3)
@@ -43,7 +43,7 @@ def init(cortex: Cortex, key: Key[Array, ""], dtype: jnp.dtype) -> CorticalWeigh
     )
 
 
-def initial_state(cortex: Cortex, weights: CorticalWeights, batch: tuple[int, ...], dtype: jnp.dtype) -> State:
+def initial_state(cortex: Cell, weights: CorticalWeights, batch: tuple[int, ...], dtype: jnp.dtype) -> State:
     """s₀, the same for every trial; zero where the weights hold none."""
     shape = (cortex.n_units, *batch)
     if weights.s_0 is None:
@@ -52,12 +52,12 @@ def initial_state(cortex: Cortex, weights: CorticalWeights, batch: tuple[int, ..
     return tuple(jnp.broadcast_to(c.reshape(-1, *ones).astype(dtype), shape) for c in weights.s_0)
 
 
-def split(cortex: Cortex, a: Float[Array, "drives *batch"]) -> Gates:
+def split(cortex: Cell, a: Float[Array, "drives *batch"]) -> Gates:
     """The activated drives, gate by gate."""
     return tuple(jnp.split(a, cortex.n_gates))
 
 
-def all_rows(cortex: Cortex, gates: Sequence[int], w: Float[Array, "rows pre"]) -> Float[Array, "drives pre"]:
+def all_rows(cortex: Cell, gates: Sequence[int], w: Float[Array, "rows pre"]) -> Float[Array, "drives pre"]:
     """Rows for every gate: those of the gates that have some, zero for the others."""
     if len(gates) == cortex.n_gates:
         return w
@@ -67,7 +67,7 @@ def all_rows(cortex: Cortex, gates: Sequence[int], w: Float[Array, "rows pre"]) 
 
 
 def add_recurrent(
-    cortex: Cortex,
+    cortex: Cell,
     weights: CorticalWeights,
     drive_t: Float[Array, "drives *batch"],
     h_tm1: Float[Array, "units *batch"],
@@ -84,14 +84,14 @@ def add_recurrent(
 
 
 def activation(
-    cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]
+    cortex: Cell, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]
 ) -> Float[Array, "drives *batch"]:
     """aₜ = activate(W_in xₜ + W_rec hₜ₋₁ + b)."""
     drive_t = affine(all_rows(cortex, cortex.input_gates, weights.w_in), weights.b, x_t)
     return cortex.activate(add_recurrent(cortex, weights, drive_t, s_tm1[0]))
 
 
-def step(cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]) -> State:
+def step(cortex: Cell, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, "inputs *batch"]) -> State:
     """sₜ = f(sₜ₋₁, xₜ; W)."""
     return cortex.combine(s_tm1, split(cortex, activation(cortex, weights, s_tm1, x_t)))
 
@@ -104,7 +104,7 @@ class Trajectory(NamedTuple):
     a_t: Float[Array, "time drives batch"]
 
 
-def run(cortex: Cortex, weights: CorticalWeights, inputs: Float[Array, "time inputs batch"]) -> Trajectory:
+def run(cortex: Cell, weights: CorticalWeights, inputs: Float[Array, "time inputs batch"]) -> Trajectory:
     """All states of a batch of trials, from s₀ on."""
     w_in = all_rows(cortex, cortex.input_gates, weights.w_in)
     drives = jnp.einsum("di,tib->tdb", w_in, inputs) + weights.b[:, None]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.parameters import check, field
 
 
@@ -45,7 +45,7 @@ class InitialState:
         """Whether s₀ is zero for life, so that no weights stand for it."""
         return self.mean == 0 and self.sd == 0 and not self.learned
 
-    def init(self, cortex: Cortex, key: Key[Array, ""], dtype: jnp.dtype) -> State | None:
+    def init(self, cortex: Cell, key: Key[Array, ""], dtype: jnp.dtype) -> State | None:
         """s₀ = mean + sd · N(0, 1) for every component of every unit; None where it is zero for life."""
         if self.is_zero:
             return None

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from neuro_bpl.circuit.cells.protocol import Cortex, Gates, State
+from neuro_bpl.circuit.cells.protocol import Cell, Gates, State
 from neuro_bpl.circuit.cortex import CorticalWeights, Trajectory, split, step
 from neuro_bpl.circuit.synapses import outer
 
 Pull = Callable[[State], tuple[State, Gates]]
 
 
-def own_rows(cortex: Cortex, gates: Sequence[int], w: Float[Array, "drives pre"]) -> Float[Array, "rows pre"]:
+def own_rows(cortex: Cell, gates: Sequence[int], w: Float[Array, "drives pre"]) -> Float[Array, "rows pre"]:
     """The rows of some of the gates."""
     if len(gates) == cortex.n_gates:
         return w
@@ -22,7 +22,7 @@ def own_rows(cortex: Cortex, gates: Sequence[int], w: Float[Array, "drives pre"]
     return jnp.concatenate([blocks[k] for k in gates])
 
 
-def element_pull(cortex: Cortex, s_tm1: State, a_t: Float[Array, "drives *batch"]) -> Pull:
+def element_pull(cortex: Cell, s_tm1: State, a_t: Float[Array, "drives *batch"]) -> Pull:
     """The linear map c ↦ (c ∂sₜ/∂sₜ₋₁|_u, c ∂sₜ/∂uₜ) of one step.
 
     It is a pytree of the slopes it needs. A reverse sweep that has those of all steps beforehand computes no
@@ -38,14 +38,12 @@ def _pull_elements(pull: Callable[[State], tuple[State, Gates]], slopes: Gates, 
     return direct, tuple(c * slope for c, slope in zip(on_gates, slopes, strict=True))
 
 
-def element_pulls(cortex: Cortex, trajectory: Trajectory) -> Pull:
+def element_pulls(cortex: Cell, trajectory: Trajectory) -> Pull:
     """`element_pull` of every step of a trial, for a scan to go through."""
     return jax.vmap(lambda s_tm1, a_t: element_pull(cortex, s_tm1, a_t))(trajectory.s_tm1, trajectory.a_t)
 
 
-def pull_gates(
-    cortex: Cortex, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
-) -> tuple[State, Gates]:
+def pull_gates(cortex: Cell, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State) -> tuple[State, Gates]:
     """Pull a cotangent of sₜ back to the direct path and to the drives: (c ∂sₜ/∂sₜ₋₁|_u, c ∂sₜ/∂uₜ).
 
     The first one is c D with D the Jacobian carried by the cell itself (docs/theory.md, section on traces).
@@ -53,37 +51,37 @@ def pull_gates(
     return element_pull(cortex, s_tm1, a_t)(credit_t)
 
 
-def pull_recurrent(cortex: Cortex, weights: CorticalWeights, drives: Gates) -> Float[Array, "units *batch"]:
+def pull_recurrent(cortex: Cell, weights: CorticalWeights, drives: Gates) -> Float[Array, "units *batch"]:
     """Pull a cotangent of the drives back through W_rec to the rates: W_recᵀ c of the gates that read them."""
     return jnp.tensordot(weights.w_rec.T, jnp.concatenate([drives[k] for k in cortex.recurrent_gates]), 1)
 
 
-def pull_through(cortex: Cortex, weights: CorticalWeights, pull: Pull, credit_t: State) -> State:
+def pull_through(cortex: Cell, weights: CorticalWeights, pull: Pull, credit_t: State) -> State:
     """c Jₜ, from what the cell does with a cotangent: `pull_state`."""
     (on_rates, *others), drives = pull(credit_t)
     return (on_rates + pull_recurrent(cortex, weights, drives), *others)
 
 
 def pull_state(
-    cortex: Cortex, weights: CorticalWeights, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
+    cortex: Cell, weights: CorticalWeights, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
 ) -> State:
     """c Jₜ: pull a cotangent of sₜ back to sₜ₋₁, through the cell and through W_rec."""
     return pull_through(cortex, weights, element_pull(cortex, s_tm1, a_t), credit_t)
 
 
-def recurrent_blocks(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, "units units"]]:
+def recurrent_blocks(cortex: Cell, weights: CorticalWeights) -> dict[int, Float[Array, "units units"]]:
     """W_rec of each gate that reads the rates."""
     blocks = jnp.split(weights.w_rec, len(cortex.recurrent_gates))
     return dict(zip(cortex.recurrent_gates, blocks, strict=True))
 
 
-def autapses(cortex: Cortex, weights: CorticalWeights) -> dict[int, Float[Array, " units"]]:
+def autapses(cortex: Cell, weights: CorticalWeights) -> dict[int, Float[Array, " units"]]:
     """Weight of every unit onto itself, by gate."""
     return {gate: jnp.diagonal(w) for gate, w in recurrent_blocks(cortex, weights).items()}
 
 
 def pull_own(
-    cortex: Cortex, weights: CorticalWeights, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
+    cortex: Cell, weights: CorticalWeights, s_tm1: State, a_t: Float[Array, "drives *batch"], credit_t: State
 ) -> tuple[State, Gates]:
     """c diag(Jₜ): pull a cotangent of sₜ back within a unit, through the cell and its autapse; and to the drives."""
     (on_rates, *others), drives = pull_gates(cortex, s_tm1, a_t, credit_t)
@@ -98,7 +96,7 @@ class LocalSlopes(NamedTuple):
     drive: tuple[Gates, ...]
 
 
-def local_slopes(cortex: Cortex, s_tm1: State, a_t: Float[Array, "drives *batch"]) -> LocalSlopes:
+def local_slopes(cortex: Cell, s_tm1: State, a_t: Float[Array, "drives *batch"]) -> LocalSlopes:
     """∂sₜ/∂sₜ₋₁|_u and ∂sₜ/∂uₜ, one number for each unit."""
     one, nothing = jnp.ones_like(s_tm1[0]), jnp.zeros_like(s_tm1[0])
     ranks = range(cortex.n_components)
@@ -106,7 +104,7 @@ def local_slopes(cortex: Cortex, s_tm1: State, a_t: Float[Array, "drives *batch"
     return LocalSlopes(*zip(*(pull_gates(cortex, s_tm1, a_t, vector) for vector in unit_vectors), strict=True))
 
 
-def push_state(cortex: Cortex, weights: CorticalWeights, local: LocalSlopes, tangent: State) -> State:
+def push_state(cortex: Cell, weights: CorticalWeights, local: LocalSlopes, tangent: State) -> State:
     """Jₜ v: push a change of sₜ₋₁ forward to sₜ; v has components `(units, ..., batch)`."""
 
     def times(slope: Float[Array, "units batch"], v: Float[Array, "units *others"]) -> Float[Array, "units *others"]:
@@ -121,7 +119,7 @@ def push_state(cortex: Cortex, weights: CorticalWeights, local: LocalSlopes, tan
 
 
 def weight_gradient(
-    cortex: Cortex,
+    cortex: Cell,
     drives: tuple[Float[Array, "time units batch"], ...],
     h_tm1: Float[Array, "time units batch"],
     inputs: Float[Array, "time inputs batch"],
@@ -134,7 +132,7 @@ def weight_gradient(
     )
 
 
-def as_weights(cortex: Cortex, gradient: Float[Array, "gate units pre"]) -> CorticalWeights:
+def as_weights(cortex: Cell, gradient: Float[Array, "gate units pre"]) -> CorticalWeights:
     """One number for each drive and each source [xₜ; hₜ₋₁; 1], in the structure of the weights: those that exist."""
     rows = gradient.reshape(cortex.n_gates * cortex.n_units, -1)
     w_in, w_rec, b = jnp.split(rows, [cortex.n_inputs, cortex.n_inputs + cortex.n_units], axis=1)
@@ -149,7 +147,7 @@ def initial_state_gradient(weights: CorticalWeights, credit_0: State) -> State |
 
 
 def jacobian(
-    cortex: Cortex, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, " inputs"]
+    cortex: Cell, weights: CorticalWeights, s_tm1: State, x_t: Float[Array, " inputs"]
 ) -> Float[Array, "state state"]:
     """Jₜ = ∂sₜ/∂sₜ₋₁ of one trial, exact, by forward-mode differentiation of `step`."""
 

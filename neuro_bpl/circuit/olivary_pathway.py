@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from neuro_bpl.circuit.cells.protocol import Cortex
+from neuro_bpl.circuit.cells.protocol import Cell
 from neuro_bpl.circuit.synapses import uniform
 from neuro_bpl.parameters import check, field
 
@@ -35,7 +35,7 @@ class OlivaryPathway:
     def __post_init__(self) -> None:
         check(self)
 
-    def init(self, key: Key[Array, ""], cortex: Cortex, dtype: jnp.dtype) -> Float[Array, "recurrent_drives units"]:
+    def init(self, key: Key[Array, ""], cortex: Cell, dtype: jnp.dtype) -> Float[Array, "recurrent_drives units"]:
         """B, uniform in ±scale/√units."""
         units = cortex.n_units
         return self.scale * uniform(key, (len(cortex.recurrent_gates) * units, units), units, dtype)

@@ -20,7 +20,7 @@ from neuro_bpl.costs.multiply_adds import multiply_adds
 from neuro_bpl.costs.peak_memory import footprint
 from neuro_bpl.costs.traced_program import KNOWN_JAX, UnknownProgramError, program_of
 from neuro_bpl.experiments import evaluation
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Schedule, Seeds
 from neuro_bpl.experiments.learner import Learner, learn_batch
 from neuro_bpl.experiments.updates import UPDATES_STATIC, birth, sample, updates
@@ -151,7 +151,7 @@ def trace_update(
     return jax.jit(jax.vmap(one)).trace(*shapes), shapes[0]
 
 
-def of_part(part: Part) -> Cost:
+def of_part(part: Cohort) -> Cost:
     """Cost of an update of a part: of the program that trains it, trials drawn; memory of its evaluation, too."""
     first = part.first
     schedule = first.schedule
@@ -264,7 +264,7 @@ def _trials(circuit: Circuit, schedule: Schedule, n_steps: int, at_last_step: bo
     return Trials(inputs, jnp.zeros((n_trials, n_targets, readout.n_outputs), dtype))
 
 
-def _learners(part: Part, hyper: Any, keys: tuple) -> Learner:
+def _learners(part: Cohort, hyper: Any, keys: tuple) -> Learner:
     """The shapes of all networks before their first update."""
     first = part.first
     start = jax.eval_shape(part.start)
@@ -275,7 +275,7 @@ def _learners(part: Part, hyper: Any, keys: tuple) -> Learner:
     return jax.eval_shape(make, hyper, keys, start)
 
 
-def _n_steps(part: Part) -> int:
+def _n_steps(part: Cohort) -> int:
     """Steps of a trial of training."""
     task, batch_size = part.first.task, part.first.schedule.batch_size
 
@@ -286,7 +286,7 @@ def _n_steps(part: Part) -> int:
     return jax.eval_shape(draw).n_steps
 
 
-def _evaluation(part: Part, weights: Weights) -> jax.stages.Traced:
+def _evaluation(part: Cohort, weights: Weights) -> jax.stages.Traced:
     """A held-out evaluation of all networks, which takes a limited number of trials at once, traced."""
     trials = part.first.task.held_out("validation")
     some = jax.tree.map(lambda values: values[: evaluation.TRIALS_AT_ONCE], trials)

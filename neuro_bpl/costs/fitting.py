@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neuro_bpl.costs import estimate, free_memory
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Seeds
 from neuro_bpl.learning.predictor_traces import DiagonalTrace, FullTrace, HistorySweep, LeakTrace, LowRankTrace
 from neuro_bpl.learning.rule import LearningRule
@@ -21,7 +21,7 @@ LADDERS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def check_memory(part: Part) -> None:
+def check_memory(part: Cohort) -> None:
     """Refuse a part that would not fit into the free memory (`ValueError`)."""
     free = free_memory.free()
     if free is None:
@@ -40,7 +40,7 @@ def check_memory(part: Part) -> None:
     )
 
 
-def nearest_form(part: Part, free: int) -> str:
+def nearest_form(part: Cohort, free: int) -> str:
     """What to type for the first form of a part that fits into so many bytes."""
     for typed, smaller in forms(part, free):
         found = _memory(smaller)
@@ -49,7 +49,7 @@ def nearest_form(part: Part, free: int) -> str:
     return "the same on a machine with more memory, or a circuit with fewer units"
 
 
-def forms(part: Part, free: int) -> Iterator[tuple[str, Part]]:
+def forms(part: Cohort, free: int) -> Iterator[tuple[str, Cohort]]:
     """Forms of a part that need less memory, nearest first, with what to type for each."""
     for name, rung in rungs(part.first.rule):
         if (smaller := _with_rung(part, name, rung)) is not None:
@@ -74,7 +74,7 @@ def rungs(rule: LearningRule) -> Iterator[tuple[str, Any]]:
             yield from ((name, rung) for rung in ladder[kinds.index(kind) + 1 :])
 
 
-def _with_rung(part: Part, name: str, rung: Any) -> Part | None:
+def _with_rung(part: Cohort, name: str, rung: Any) -> Cohort | None:
     """The part with another trace; None where the rule cannot have it."""
     try:
         return _each(part, lambda point: {"rule": dataclasses.replace(point.rule, **{name: rung})})
@@ -82,22 +82,22 @@ def _with_rung(part: Part, name: str, rung: Any) -> Part | None:
         return None
 
 
-def _with_seeds(part: Part, n: int) -> Part:
+def _with_seeds(part: Cohort, n: int) -> Cohort:
     seeds = part.first.seeds
     fewer = Seeds(seeds.weights[:n], seeds.data[:n], seeds.noise[:n])
     return _each(part, lambda point: {"seeds": fewer, "weights": None})
 
 
-def _with_batch_size(part: Part, n: int) -> Part:
+def _with_batch_size(part: Cohort, n: int) -> Cohort:
     return _each(part, lambda point: {"schedule": dataclasses.replace(point.schedule, batch_size=n)})
 
 
-def _each(part: Part, changes: Any) -> Part:
+def _each(part: Cohort, changes: Any) -> Cohort:
     points = tuple(dataclasses.replace(point, **changes(point)) for point in part.points)
-    return Part(points, part.labels)
+    return Cohort(points, part.labels)
 
 
-def _share(part: Part, free: int) -> float:
+def _share(part: Cohort, free: int) -> float:
     """The share of what a part needs that is free."""
     needed = _memory(part)
     return 1.0 if needed is None else free / needed
@@ -111,7 +111,7 @@ def _fewer(number: int, share: float) -> Iterator[int]:
         n //= 2
 
 
-def _memory(part: Part) -> int | None:
+def _memory(part: Cohort) -> int | None:
     """Bytes of a form; None where it is not possible."""
     try:
         return estimate.of_part(part).memory

@@ -16,7 +16,7 @@ from neuro_bpl.runs.pieces import Label
 
 
 @dataclass(frozen=True)
-class Part:
+class Cohort:
     """Points that one compiled call trains, and the coordinates of each in the sweep ({} where there is none)."""
 
     points: tuple[Experiment, ...]

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from neuro_bpl.circuit.circuit import Weights
 from neuro_bpl.circuit.outcome import Outcome
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.observers import GROUPS, Comparison, observed
 from neuro_bpl.experiments.recording import units
 from neuro_bpl.experiments.updates import PARTS, Update
@@ -23,18 +23,18 @@ from neuro_bpl.runs.pieces import FORMAT, FORMAT_VERSION, GROWING, Piece, coordi
 from neuro_bpl.runs.quantities import QUANTITIES
 
 
-def by_point(part: Part, values: Array | np.ndarray) -> np.ndarray:
+def by_point(part: Cohort, values: Array | np.ndarray) -> np.ndarray:
     """`(network, …)` as `(point, seed, …)`."""
     return np.asarray(values).reshape(len(part.points), part.n_seeds, *np.shape(values)[1:])
 
 
-def seeds(part: Part) -> xr.DataArray:
+def seeds(part: Cohort) -> xr.DataArray:
     """Coordinate of the networks of a point."""
     return coordinate("seed", np.arange(part.n_seeds), "network trained")
 
 
 def quantity(
-    part: Part, name: str, values: Array | np.ndarray, coords: Mapping[str, xr.DataArray], long_name: str = ""
+    part: Cohort, name: str, values: Array | np.ndarray, coords: Mapping[str, xr.DataArray], long_name: str = ""
 ) -> xr.DataArray:
     """A recorded quantity with the dims, units and long name declared for it."""
     known = QUANTITIES[name]
@@ -45,7 +45,7 @@ def quantity(
     )
 
 
-def parameters(part: Part) -> Piece:
+def parameters(part: Cohort) -> Piece:
     """Every number and name of every point, with unit, symbol and source."""
     names = ("circuit", "task", "rule", "optimizers", "schedule")
     points = [
@@ -72,7 +72,7 @@ def _described(name: str, metadata: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def training(part: Part, first: int, update: Update, diverged_at: np.ndarray) -> Piece:
+def training(part: Cohort, first: int, update: Update, diverged_at: np.ndarray) -> Piece:
     """Updates `first + 1` and on."""
     n_updates = np.shape(update.outcome.loss)[1]
     at = coordinate("update", np.arange(first + 1, first + n_updates + 1), "number of the update")
@@ -89,7 +89,7 @@ def training(part: Part, first: int, update: Update, diverged_at: np.ndarray) ->
     return {"training": xr.Dataset({**variables, "diverged_at": diverged})}
 
 
-def comparison(part: Part, first: int, found: Comparison) -> Piece:
+def comparison(part: Cohort, first: int, found: Comparison) -> Piece:
     """What observed rules would have done at updates `first + 1` and on."""
     n_updates = np.shape(found.cosine)[1]
     names = [rule.name for rule in observed(part.first.rule, part.first.compare)]
@@ -106,7 +106,7 @@ def comparison(part: Part, first: int, found: Comparison) -> Piece:
     return {"comparison": xr.Dataset(variables)}
 
 
-def evaluation(part: Part, update: int, found: Mapping[str, Outcome]) -> Piece:
+def evaluation(part: Cohort, update: int, found: Mapping[str, Outcome]) -> Piece:
     """Held-out loss and accuracy after `update` updates."""
     coords = {
         "update": coordinate("update", [update], "updates before the evaluation"),
@@ -125,7 +125,7 @@ def evaluation(part: Part, update: int, found: Mapping[str, Outcome]) -> Piece:
     return {"evaluation": xr.Dataset(variables)}
 
 
-def probed(part: Part, at: int, values: Mapping[str, np.ndarray]) -> Piece:
+def probed(part: Cohort, at: int, values: Mapping[str, np.ndarray]) -> Piece:
     """Quantities on the probe batch after `at` updates, each in its group."""
     groups: dict[str, dict[str, xr.DataArray]] = {}
     for name, found in values.items():
@@ -146,7 +146,7 @@ def _axis(dim: str, size: int, at: int) -> xr.DataArray:
     return coordinate(dim, np.arange(size), words.get(dim, dim))
 
 
-def weights(part: Part, at: int, found: Weights) -> Piece:
+def weights(part: Cohort, at: int, found: Weights) -> Piece:
     """Every weight after `at` updates."""
     variables = {}
     for name, leaf in named_leaves(found).items():
@@ -159,7 +159,7 @@ def weights(part: Part, at: int, found: Weights) -> Piece:
     return {"weights": xr.Dataset(variables)}
 
 
-def attributes(parts: Sequence[Part], grid: Mapping[str, Sequence]) -> dict[str, str]:
+def attributes(parts: Sequence[Cohort], grid: Mapping[str, Sequence]) -> dict[str, str]:
     """Root attributes that say what was run."""
     rules = list(dict.fromkeys(point.rule.name for part in parts for point in part.points))
     return {

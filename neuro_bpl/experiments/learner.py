@@ -16,7 +16,7 @@ from neuro_bpl.experiments.observers import Comparison, Watch, observe
 from neuro_bpl.learning import optimizers as optimising
 from neuro_bpl.learning.optimizers import Optimizers
 from neuro_bpl.learning.rule import LearningRule
-from neuro_bpl.learning.single_step import Moment, moments, online_outcome
+from neuro_bpl.learning.single_step import SingleStep, single_steps, online_outcome
 from neuro_bpl.trials import Trials
 
 
@@ -56,14 +56,14 @@ def learn_batch(
         after, outcome, _ = learn_trials(circuit, rule, optimizers, learner, trials, key)
         return after, outcome
 
-    def advance(carry: tuple, moment: Moment) -> tuple[tuple, tuple]:
+    def advance(carry: tuple, single_step: SingleStep) -> tuple[tuple, tuple]:
         weights, optimizer_state, state = carry
-        state, gradient, loss, y_t = rule.step(circuit, weights, state, moment, optimizers.step_size)
+        state, gradient, loss, y_t = rule.step(circuit, weights, state, single_step, optimizers.step_size)
         weights, optimizer_state = applied(circuit, rule, optimizers, weights, optimizer_state, gradient)
         return (weights, optimizer_state, state), (loss, y_t)
 
     circuit.check(trials)
-    steps = moments(trials)
+    steps = single_steps(trials)
     if endless:
         steps = steps._replace(left_t=jnp.ones_like(steps.left_t))
     online = learner.stream if endless else rule.init(circuit, learner.weights, trials.n_trials, key, trials.n_steps)

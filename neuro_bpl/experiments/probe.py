@@ -19,7 +19,7 @@ from neuro_bpl.learning.credit import protocol
 from neuro_bpl.learning.predictor_traces import Extent, FullTrace
 from neuro_bpl.learning.predictor_traces.full import predictor_slope, pushed
 from neuro_bpl.learning.rule import LearningRule
-from neuro_bpl.learning.whole_trial import Episode, StateInTime
+from neuro_bpl.learning.whole_trial import StateInTime, WholeTrial
 from neuro_bpl.trials import Trials
 
 DRAWS = 8  # gradients drawn for each trial by rules that draw random numbers
@@ -35,7 +35,7 @@ class Probe(NamedTuple):
     rule: LearningRule
     weights: Weights
     trials: Trials
-    seen: Episode
+    seen: WholeTrial
     exact: StateInTime
     batch_size: int
 

@@ -19,8 +19,8 @@ from neuro_bpl.learning.credit import Credit, StepCredit, protocol
 from neuro_bpl.learning.lambda_targets import Scalar
 from neuro_bpl.learning.predictor_traces import Extent, Rates
 from neuro_bpl.learning.random_draws import Noise, begin, draw
-from neuro_bpl.learning.rule_parts import Parts, _nothing, whole_gradient
-from neuro_bpl.learning.single_step import Moment, immediate_error, moments, online_outcome, trial_losses
+from neuro_bpl.learning.rule_parts import RuleParts, _nothing, whole_gradient
+from neuro_bpl.learning.single_step import SingleStep, immediate_error, single_steps, online_outcome, trial_losses
 from neuro_bpl.learning.traces import CorticalStep
 from neuro_bpl.learning.whole_trial import organized
 from neuro_bpl.trials import Trials
@@ -41,7 +41,7 @@ class OnlineState(NamedTuple):
 
 
 def init(
-    parts: Parts,
+    parts: RuleParts,
     circuit: Circuit,
     weights: Weights,
     n_trials: int,
@@ -65,38 +65,38 @@ def init(
 
 
 def step(
-    parts: Parts,
+    parts: RuleParts,
     circuit: Circuit,
     weights: Weights,
     state: OnlineState,
-    moment: Moment,
+    single_step: SingleStep,
     step_size: Scalar | None = None,
 ) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
     """The state after a step, the step's share of the gradient, its loss (mean over trials), and yₜ."""
     cortex, s_tm1, credit = circuit.cortex, state.s, parts.credit
     noise, keys = (state.noise, None) if isinstance(state.noise, tuple) else draw(state.noise)
-    a_t = cortical.activation(cortex, weights.cortex, s_tm1, moment.x_t)
+    a_t = cortical.activation(cortex, weights.cortex, s_tm1, single_step.x_t)
     s_t = cortex.combine(s_tm1, cortical.split(cortex, a_t))
     reroute = None
     if isinstance(credit, protocol.Rerouting):
         reroute = partial(credit.reroute, weights, key=keys and keys.credit)
-    told = immediate_error(circuit, weights, s_t, moment, reroute)
-    credit_t = _step_credit(credit, circuit, weights, s_t, told.error_t, moment)
-    now = CorticalStep(s_tm1, a_t, moment.x_t, keys and keys.trace)
+    told = immediate_error(circuit, weights, s_t, single_step, reroute)
+    credit_t = _step_credit(credit, circuit, weights, s_t, told.error_t, single_step)
+    now = CorticalStep(s_tm1, a_t, single_step.x_t, keys and keys.trace)
     cortical_trace, cortical_share = parts.trace.step(cortex, weights.cortex, state.cortical_trace, now, credit_t)
     now = now._replace(key=keys and keys.predictor)
     predictor_trace, theta_share = _predictor_step(
-        parts, circuit, weights, state, now, s_t, credit_t.bootstrap_t, moment.left_t, step_size
+        parts, circuit, weights, state, now, s_t, credit_t.bootstrap_t, single_step.left_t, step_size
     )
     gradient = whole_gradient(
-        parts, circuit, weights, Weights(cortical_share, told.readout_gradient, theta_share), moment.left_t
+        parts, circuit, weights, Weights(cortical_share, told.readout_gradient, theta_share), single_step.left_t
     )
-    x_t = () if isinstance(state.x, tuple) else moment.x_t
+    x_t = () if isinstance(state.x, tuple) else single_step.x_t
     return OnlineState(s_t, cortical_trace, predictor_trace, x_t, noise), gradient, told.loss, told.y_t
 
 
 def learn(
-    parts: Parts,
+    parts: RuleParts,
     circuit: Circuit,
     weights: Weights,
     trials: Trials,
@@ -105,15 +105,15 @@ def learn(
     """The sum of the shares of all steps, weights held, and how the trials went."""
 
     def advance(
-        carry: tuple[OnlineState, Weights], moment: Moment
+        carry: tuple[OnlineState, Weights], single_step: SingleStep
     ) -> tuple[tuple[OnlineState, Weights], tuple[Array, Array]]:
         state, total = carry
-        state, gradient, loss, y_t = step(parts, circuit, weights, state, moment)
+        state, gradient, loss, y_t = step(parts, circuit, weights, state, single_step)
         return (state, jax.tree.map(jnp.add, total, gradient)), (loss, y_t)
 
     nothing = jax.tree.map(jnp.zeros_like, weights)
     carry = (init(parts, circuit, weights, trials.n_trials, trials.n_steps, noise), nothing)
-    (_, gradient), (losses, outputs) = jax.lax.scan(advance, carry, moments(trials))
+    (_, gradient), (losses, outputs) = jax.lax.scan(advance, carry, single_steps(trials))
     return gradient, online_outcome(circuit, trials, losses, outputs)
 
 
@@ -123,22 +123,22 @@ def _step_credit(
     weights: Weights,
     s_t: State,
     error_t: Float[Array, "units batch"],
-    moment: Moment,
+    single_step: SingleStep,
 ) -> StepCredit:
     """The credit of a step, with ĝₜ = 0 from the trial's last step on."""
     prediction_t = jax.tree.map(jnp.zeros_like, s_t)
     if credit.predicting:
-        predicted_t = circuit.predict(weights.cerebellum, s_t, moment.x_t)
-        prediction_t = jax.tree.map(lambda g: jnp.where(moment.left_t > 0, g, 0), predicted_t)
+        predicted_t = circuit.predict(weights.cerebellum, s_t, single_step.x_t)
+        prediction_t = jax.tree.map(lambda g: jnp.where(single_step.left_t > 0, g, 0), predicted_t)
     credit_t = protocol.now(credit, error_t, prediction_t)
     if credit.scope != "reward":
         return credit_t
-    losses = partial(trial_losses, circuit, weights, moment=moment)
+    losses = partial(trial_losses, circuit, weights, single_step=single_step)
     return credit_t._replace(excess=lambda other: losses(s_t=other) - losses(s_t=s_t))
 
 
 def _predictor_step(
-    parts: Parts,
+    parts: RuleParts,
     circuit: Circuit,
     weights: Weights,
     state: OnlineState,

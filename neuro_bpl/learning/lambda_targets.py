@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from neuro_bpl.circuit import jacobian
 from neuro_bpl.circuit.cells.protocol import State
 from neuro_bpl.circuit.circuit import Circuit, Weights
-from neuro_bpl.learning.whole_trial import Episode, StateInTime, add_error
+from neuro_bpl.learning.whole_trial import StateInTime, WholeTrial, add_error
 
 Scalar = float | Float[Array, ""]
 Mix = Callable[[State, State, Int[Array, " batch"]], State]
@@ -33,7 +33,7 @@ def window_ends(steps_left: Int[Array, "*shape"], window: int | None) -> Bool[Ar
     return steps_left == 0 if window is None else steps_left % window == 0
 
 
-def future(circuit: Circuit, weights: Weights, episode: Episode, mix: Mix) -> StateInTime:
+def future(circuit: Circuit, weights: Weights, trial: WholeTrial, mix: Mix) -> StateInTime:
     """Gₜ = (lₜ₊₁ + mix(ĝₜ₊₁, Gₜ₊₁)) Jₜ₊₁ for all t, backwards from G_T = 0.
 
     With mix = Gₜ₊₁ this is the true future gradient (BPTT), with `lambda_mix` the λ-target. At a trial's own end lₜ, ĝₜ
@@ -46,7 +46,7 @@ def future(circuit: Circuit, weights: Weights, episode: Episode, mix: Mix) -> St
         v_t = add_error(error_t, mix(prediction_t, G_t, left_t))
         return jacobian.pull_through(cortex, weights.cortex, pull, v_t), G_t
 
-    path = episode.trajectory
-    steps = (jacobian.element_pulls(cortex, path), episode.errors, episode.predictions, episode.steps_left)
+    path = trial.trajectory
+    steps = (jacobian.element_pulls(cortex, path), trial.errors, trial.predictions, trial.steps_left)
     G_T = jax.tree.map(lambda s: jnp.zeros_like(s[0]), path.s_t)
     return jax.lax.scan(sweep, G_T, steps, reverse=True)[1]

@@ -24,11 +24,11 @@ from neuro_bpl.learning.legality import check_pair, check_predictor_trace, check
 from neuro_bpl.learning.names import pair_name, trace_name
 from neuro_bpl.learning.predictor_traces import FullTrace, PredictorTrace, WithDutch
 from neuro_bpl.learning.random_draws import Noise
-from neuro_bpl.learning.rule_parts import Parts, learns_feedback, whole_gradient
-from neuro_bpl.learning.single_step import Moment
+from neuro_bpl.learning.rule_parts import RuleParts, learns_feedback, whole_gradient
+from neuro_bpl.learning.single_step import SingleStep
 from neuro_bpl.learning.td_error import OWN_WEIGHTS, ROUTES
 from neuro_bpl.learning.traces import Sweeping, Trace
-from neuro_bpl.learning.whole_trial import Episode, cortical_gradient, play, prediction_gradient
+from neuro_bpl.learning.whole_trial import WholeTrial, cortical_gradient, play, prediction_gradient
 from neuro_bpl.parameters import check, field, is_placeholder
 from neuro_bpl.refusals import refusal
 from neuro_bpl.trials import Trials
@@ -103,14 +103,14 @@ class LearningRule:
         return any(map(is_stochastic, (self.trace, self.credit, self.predictor_trace)))
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> RuleParts:
         """What a step needs to know of the rule."""
         eligibility = None
         if self.credit.predicting and self.view != "forward":
             eligibility = self.predictor_trace or FullTrace()
             if self.view == "true online" and isinstance(eligibility, WithDutch):
                 eligibility = eligibility.dutch()
-        return Parts(self.trace, self.credit, eligibility, self.td_error, self.update == "trial")
+        return RuleParts(self.trace, self.credit, eligibility, self.td_error, self.update == "trial")
 
     @property
     def reads_feedback(self) -> bool:
@@ -184,26 +184,26 @@ class LearningRule:
 
     def _forward(self, circuit: Circuit, weights: Weights, trials: Trials, noise: Noise) -> tuple[Weights, Outcome]:
         reroute = random_draws.rerouting(self.credit, weights, noise, trials.n_steps)
-        episode = play(circuit, weights, trials, self.credit.predicting, reroute)
-        credit = protocol.assign(self.credit, circuit, weights, episode)
-        cortex = self.cortical_gradient(circuit, weights, episode, credit)
+        trial = play(circuit, weights, trials, self.credit.predicting, reroute)
+        credit = protocol.assign(self.credit, circuit, weights, trial)
+        cortex = self.cortical_gradient(circuit, weights, trial, credit)
         if credit.prediction_errors is None:
             theta = jax.tree.map(jnp.zeros_like, weights.cerebellum)
         else:
-            theta = prediction_gradient(circuit, weights.cerebellum, episode, credit.prediction_errors)
-        gradient = Weights(cortex, episode.readout_gradient, theta)
-        gradient = whole_gradient(self.parts, circuit, weights, gradient, episode.steps_left)
-        return gradient, Outcome(episode.loss, accuracy(circuit.readout, episode.outputs, trials))
+            theta = prediction_gradient(circuit, weights.cerebellum, trial, credit.prediction_errors)
+        gradient = Weights(cortex, trial.readout_gradient, theta)
+        gradient = whole_gradient(self.parts, circuit, weights, gradient, trial.steps_left)
+        return gradient, Outcome(trial.loss, accuracy(circuit.readout, trial.outputs, trials))
 
     def cortical_gradient(
-        self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
+        self, circuit: Circuit, weights: Weights, trial: WholeTrial, credit: Assignment
     ) -> CorticalWeights:
         """Gradient of the cortical weights from credit over a whole trial, swept backwards in time."""
         if not isinstance(self.trace, Sweeping):
             raise TypeError(f"{self.trace} is carried forward in time")
-        drives, credit_0 = self.trace.drives(circuit, weights, episode, credit)
+        drives, credit_0 = self.trace.drives(circuit, weights, trial, credit)
         s_0 = jacobian.initial_state_gradient(weights.cortex, credit_0)
-        return cortical_gradient(circuit.cortex, drives, episode)._replace(s_0=s_0)
+        return cortical_gradient(circuit.cortex, drives, trial)._replace(s_0=s_0)
 
     def init(
         self,
@@ -245,7 +245,7 @@ class LearningRule:
         circuit: Circuit,
         weights: Weights,
         state: OnlineState,
-        moment: Moment,
+        single_step: SingleStep,
         step_size: Scalar | None = None,
     ) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
         """One step of a batch of trials; weights may differ from those of the step before.
@@ -257,7 +257,7 @@ class LearningRule:
         state, gradient, loss, outputs
             The state after the step, the step's share of the gradient, its loss (mean over trials), and yₜ.
         """
-        return backward_view.step(self.parts, circuit, weights, state, moment, step_size)
+        return backward_view.step(self.parts, circuit, weights, state, single_step, step_size)
 
     def held(self, before: Weights, after: Weights) -> Weights:
         """Weights after an update; those of feedback and olive as before where the rule does not let them learn."""

@@ -12,7 +12,7 @@ from neuro_bpl.learning.predictor_traces import PredictorTrace
 from neuro_bpl.learning.traces import Trace
 
 
-class Parts(NamedTuple):
+class RuleParts(NamedTuple):
     """What a rule is made of, as far as a step needs it.
 
     `eligibility` is the predictor's trace (None without a prediction), `td_error` the way that errors take back to the
@@ -27,7 +27,7 @@ class Parts(NamedTuple):
 
 
 def whole_gradient(
-    parts: Parts, circuit: Circuit, weights: Weights, gradient: Weights, left_t: Int[Array, "*time batch"]
+    parts: RuleParts, circuit: Circuit, weights: Weights, gradient: Weights, left_t: Int[Array, "*time batch"]
 ) -> Weights:
     """The gradient with the cost of weights, and those of the weights that follow others, docs/theory.md (22), (32)."""
     if weights.feedback is not None:

@@ -1,4 +1,4 @@
-"""A moment: one step of a batch of trials, for rules that learn while the trial runs."""
+"""One step of a batch of trials, for rules that learn while the trial runs."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from neuro_bpl.learning.whole_trial import Reroute
 from neuro_bpl.trials import Trials
 
 
-class Moment(NamedTuple):
+class SingleStep(NamedTuple):
     """One step of a batch of trials, as `Trials.by_step` gives it, with the number of steps left."""
 
     x_t: Float[Array, "inputs batch"]
@@ -23,10 +23,10 @@ class Moment(NamedTuple):
     left_t: Int[Array, " batch"]
 
 
-def moments(trials: Trials) -> Moment:
+def single_steps(trials: Trials) -> SingleStep:
     """Trials step by step, time first."""
     inputs, targets, weights = trials.by_step()
-    return Moment(inputs, targets, weights, trials.steps_left())
+    return SingleStep(inputs, targets, weights, trials.steps_left())
 
 
 class Errors(NamedTuple):
@@ -42,12 +42,12 @@ class Errors(NamedTuple):
 
 
 def immediate_error(
-    circuit: Circuit, weights: Weights, s_t: State, moment: Moment, reroute: Reroute | None = None
+    circuit: Circuit, weights: Weights, s_t: State, single_step: SingleStep, reroute: Reroute | None = None
 ) -> Errors:
-    """ℓₜ, yₜ, ∂ℓₜ/∂W_out and lₜ = ∂ℓₜ/∂hₜ of one step; `reroute` as in `episode.play`."""
+    """ℓₜ, yₜ, ∂ℓₜ/∂W_out and lₜ = ∂ℓₜ/∂hₜ of one step; `reroute` as in `whole_trial.play`."""
 
     def mean_loss(y_t: Float[Array, "outputs batch"]) -> Float[Array, ""]:
-        losses = circuit.readout.loss_value(y_t, moment.target_t) * moment.weight_t
+        losses = circuit.readout.loss_value(y_t, single_step.target_t) * single_step.weight_t
         return losses.sum() / losses.size
 
     y_t, pull = jax.vjp(circuit.readout.outputs, weights.readout, s_t[0])
@@ -55,16 +55,16 @@ def immediate_error(
     readout_gradient, error_t = pull(output_error_t)
     if reroute is not None:
         error_t = reroute(error_t, output_error_t)
-    loss = circuit.regularized(loss, weights, s_t[0], moment.left_t)
-    error_t = circuit.regularization.add_error(error_t, s_t[0], moment.left_t)
+    loss = circuit.regularized(loss, weights, s_t[0], single_step.left_t)
+    error_t = circuit.regularization.add_error(error_t, s_t[0], single_step.left_t)
     return Errors(loss, y_t, readout_gradient, error_t)
 
 
-def trial_losses(circuit: Circuit, weights: Weights, s_t: State, moment: Moment) -> Float[Array, " batch"]:
+def trial_losses(circuit: Circuit, weights: Weights, s_t: State, single_step: SingleStep) -> Float[Array, " batch"]:
     """ℓₜ of each trial and the cost of its rates, divided by the number of trials: their sum is the mean loss."""
     y_t = circuit.readout.outputs(weights.readout, s_t[0])
-    losses = circuit.readout.loss_value(y_t, moment.target_t) * moment.weight_t
-    return (losses + circuit.regularization.rate_cost(s_t[0], moment.left_t)) / losses.size
+    losses = circuit.readout.loss_value(y_t, single_step.target_t) * single_step.weight_t
+    return (losses + circuit.regularization.rate_cost(s_t[0], single_step.left_t)) / losses.size
 
 
 def online_outcome(

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from neuro_bpl.circuit import jacobian
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.cortex import CorticalWeights
 
 ROUTES = ("exact", "diagonal", "random", "learned")
@@ -28,7 +28,7 @@ class TDError(NamedTuple):
 
 def pull(
     route: str,
-    cortex: Cortex,
+    cortex: Cell,
     weights: CorticalWeights,
     olive: Any,
     s_tm1: State,

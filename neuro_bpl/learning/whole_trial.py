@@ -1,4 +1,4 @@
-"""An episode: a batch of trials as the learning rules see it, in arrays with time first and batch last."""
+"""A batch of trials that is over, as the learning rules see it: arrays with time first and batch last."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from neuro_bpl.circuit import cortex as cortical
 from neuro_bpl.circuit import jacobian
-from neuro_bpl.circuit.cells.protocol import Cortex, Gates, State
+from neuro_bpl.circuit.cells.protocol import Cell, Gates, State
 from neuro_bpl.circuit.circuit import Circuit, Weights, target_rates
 from neuro_bpl.circuit.cortex import CorticalWeights, Trajectory
 from neuro_bpl.circuit.predictors.protocol import SelfOrganizing, taught
@@ -22,7 +22,7 @@ Reroute = Callable[
 ]
 
 
-class Episode(NamedTuple):
+class WholeTrial(NamedTuple):
     """What happened, what it cost, and what the cerebellum predicted.
 
     `loss` holds the cost of rates and weights, and `errors` is lₜ on the rates with its share of that cost, divided by
@@ -42,7 +42,7 @@ class Episode(NamedTuple):
 
 def play(
     circuit: Circuit, weights: Weights, trials: Trials, predicting: bool, reroute: Reroute | None = None
-) -> Episode:
+) -> WholeTrial:
     """Run a batch of trials and collect what every learning rule needs.
 
     `reroute` gives the errors that reach the cortex, from those that the readout's weights would send back and from
@@ -68,7 +68,7 @@ def play(
     else:
         predictions = (jnp.zeros((inputs.shape[0], circuit.cortex.n_units, 1), inputs.dtype),)
         predictions *= circuit.cortex.n_components
-    return Episode(inputs, steps_left, trajectory, outputs, loss, errors, readout_gradient, predictions)
+    return WholeTrial(inputs, steps_left, trajectory, outputs, loss, errors, readout_gradient, predictions)
 
 
 def predict(
@@ -83,21 +83,21 @@ def predict(
     return tuple(jnp.where(steps_left[:, None] > 0, jnp.moveaxis(g, 0, 1), 0) for g in predictions)
 
 
-def prediction_gradient(circuit: Circuit, theta: PyTree, episode: Episode, errors: StateInTime) -> PyTree:
+def prediction_gradient(circuit: Circuit, theta: PyTree, trial: WholeTrial, errors: StateInTime) -> PyTree:
     """−⟨Σₜ (G^λₜ − ĝₜ) ∂ĝₜ/∂θ⟩ over trials: minus the update direction of docs/theory.md (8).
 
     Zero for weights that do not learn, whatever the predictor.
     """
 
     def predictions(theta: PyTree) -> State:
-        return circuit.predict(theta, _features_first(episode.trajectory.s_t), jnp.moveaxis(episode.inputs, 1, 0))
+        return circuit.predict(theta, _features_first(trial.trajectory.s_t), jnp.moveaxis(trial.inputs, 1, 0))
 
-    n_trials = episode.inputs.shape[-1]
+    n_trials = trial.inputs.shape[-1]
     cotangent = tuple(-jnp.moveaxis(error, 1, 0) / n_trials for error in errors)
     gradient = jax.vjp(predictions, theta)[1](cotangent)[0]
     learns = taught(circuit.predictor(), theta)
     gradient = jax.tree.map(lambda g, learns: g if learns else jnp.zeros_like(g), gradient, learns)
-    return organized(circuit, theta, gradient, episode.trajectory.s_t, episode.inputs, episode.steps_left)
+    return organized(circuit, theta, gradient, trial.trajectory.s_t, trial.inputs, trial.steps_left)
 
 
 def organized(
@@ -117,9 +117,9 @@ def organized(
     return jax.tree.map(lambda g, own: g + own / inputs.shape[-1], gradient, alone)
 
 
-def cortical_gradient(cortex: Cortex, drives: Gates, episode: Episode) -> CorticalWeights:
+def cortical_gradient(cortex: Cell, drives: Gates, trial: WholeTrial) -> CorticalWeights:
     """Σₜ cₜ ∂sₜ/∂W|_{sₜ₋₁ held} from the credit on the drives, cₜ ∂sₜ/∂uₜ; without that of s₀."""
-    return jacobian.weight_gradient(cortex, drives, episode.trajectory.s_tm1[0], episode.inputs)
+    return jacobian.weight_gradient(cortex, drives, trial.trajectory.s_tm1[0], trial.inputs)
 
 
 def add_error(error_t: Float[Array, "units *batch"], s_t: State) -> State:

@@ -120,7 +120,7 @@ def statuses(run: xr.DataTree) -> Sequence[dict[str, Any]]:
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where a run goes: to disk (`writer.Writer`, `region.Region`), or into memory (`contents.Memory`)."""
+    """Where a run goes: to disk (`run_writer.RunWriter`, `part_writer.PartWriter`), or into memory (`Memory`)."""
 
     @property
     def path(self) -> Path | None:

@@ -42,7 +42,7 @@ class AbandonedError(OSError):
     """The run has another owner, or none: nobody waits for this part any more."""
 
 
-class Region:
+class PartWriter:
     """Parts of a store that this process writes; `contents` is what was there when it began.
 
     Parameters

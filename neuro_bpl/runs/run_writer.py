@@ -1,4 +1,4 @@
-"""The writer of a run: the one process that owns it. It may let others write parts of it (`region.Region`)."""
+"""The writer of a run: the one process that owns it. It may let others write parts of it (`part_writer.PartWriter`)."""
 
 import contextlib
 import glob
@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from neuro_bpl.runs import part_writer
 from neuro_bpl.runs.contents import Contents
-from neuro_bpl.runs.part_writer import Region
+from neuro_bpl.runs.part_writer import PartWriter
 from neuro_bpl.runs.pieces import Piece
 from neuro_bpl.runs.store import LOCK, check_path, is_empty, is_run, read
 
@@ -24,7 +24,7 @@ ABANDONED = 3600  # seconds
 BORN = ("model", "versions", "commit", "created_at")
 
 
-class Writer:
+class RunWriter:
     """The one process that owns a store; `contents` is what was there when it began.
 
     A new run is made in a hidden folder beside its place and moved there with its first commit, so that what is at
@@ -35,7 +35,7 @@ class Writer:
         self.path = path
         self.token = uuid.uuid4().hex
         self._overwrite = overwrite
-        self._region: Region | None = None
+        self._region: PartWriter | None = None
         self._fresh: Path | None = None
         self._lock = FileLock(path / LOCK, timeout=0)
         self._attrs: dict[str, Any] = dict(attrs)
@@ -58,7 +58,7 @@ class Writer:
                 stacklevel=5,
             )
         self._attrs |= born
-        self._region = Region(self.path, self.token, self.contents, self._attrs)
+        self._region = PartWriter(self.path, self.token, self.contents, self._attrs)
 
     def _take_lock(self) -> None:
         try:
@@ -69,11 +69,11 @@ class Writer:
                 f"  Why: two would overwrite each other's updates.\n  Type: wait for it, or --output with another name."
             ) from error
 
-    def _open(self) -> Region:
+    def _open(self) -> PartWriter:
         if self._region is None:
             self._fresh = self._beside()
             self._fresh.mkdir()
-            self._region = Region(self._fresh, self.token, self.contents, self._attrs, self.path)
+            self._region = PartWriter(self._fresh, self.token, self.contents, self._attrs, self.path)
             part_writer.own(self._fresh, self.token)
         return self._region
 
@@ -144,10 +144,10 @@ def _clear_away(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path, attrs: Mapping[str, str], resume: bool, overwrite: bool) -> Iterator[Writer]:
+def writing(path: Path, attrs: Mapping[str, str], resume: bool, overwrite: bool) -> Iterator[RunWriter]:
     """A writer of the run at `path`: a new one, or the one that is there."""
     check_path(path, overwrite, resume)
-    writer = Writer(path, attrs, overwrite)
+    writer = RunWriter(path, attrs, overwrite)
     try:
         yield writer
     finally:

@@ -85,7 +85,7 @@ def is_store(path: Path) -> bool:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is one that `Writer` made."""
+    """Whether a folder is one that `RunWriter` made."""
     return is_store(path) and (path / LOCK).is_file()
 
 

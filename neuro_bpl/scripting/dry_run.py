@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from neuro_bpl.costs import estimate, free_memory
 from neuro_bpl.costs.estimate import Cost
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Experiment
 from neuro_bpl.training.grid import Point
 
@@ -21,7 +21,7 @@ def report(points: Sequence[Point]) -> str:
 def _row(point: Point) -> tuple[str, ...]:
     if point.experiment is None:
         return (_name(point), point.error.partition("\n")[0], *[""] * (len(HEAD) - 1))
-    found = estimate.of_part(Part((point.experiment,), (point.label,)))
+    found = estimate.of_part(Cohort((point.experiment,), (point.label,)))
     return (_name(point), *_cells(found, point.experiment))
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from neuro_bpl.circuit.cells.protocol import Cortex
+from neuro_bpl.circuit.cells.protocol import Cell
 from neuro_bpl.circuit.cells.rate import RateCortex
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.circuit.cortex import CorticalWeights
@@ -102,10 +102,10 @@ class Mimic:
     n_units: int = field(32, "units of the teacher", source=CODE, low=1)
     n_outputs: int = field(32, "outputs of the teacher", source=CODE, low=1)
     n_steps: int = field(50, "steps of a trial", symbol="T", low=1)
-    cell: Cortex | None = field(
+    cell: Cell | None = field(
         None,
         "cell of the teacher (None: tanh units without a leak)",
-        kind=Cortex,
+        kind=Cell,
         example="LSTMCortex(n_inputs=32, n_units=32)",
     )
     teacher_seed: int = field(0, "seed of the teacher's weights", low=0)

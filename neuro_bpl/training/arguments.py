@@ -6,7 +6,7 @@ from typing import Any
 
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.experiments import labelling
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.description import describe
 from neuro_bpl.experiments.experiment import Experiment, Seeds
 from neuro_bpl.learning.optimizers import OptaxOptimizer, Optimizers
@@ -16,7 +16,7 @@ from neuro_bpl.runs.provenance import differences, origin
 from neuro_bpl.tasks.protocol import Task
 
 
-def attributes(parts: Sequence[Part], grid: Mapping[str, Sequence], model: str) -> dict[str, str]:
+def attributes(parts: Sequence[Cohort], grid: Mapping[str, Sequence], model: str) -> dict[str, str]:
     """Root attributes of a run: what it is, and where it comes from."""
     return {"model": model, **labelling.attributes(parts, grid), **origin()}
 

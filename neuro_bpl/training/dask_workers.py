@@ -1,8 +1,8 @@
 """Parts of a sweep trained by the worker processes of a Dask cluster.
 
-Every worker writes the part that it trains to its own region of the store (`region.Region`), which all must see under
-the same path. A part whose worker dies goes on, from its last commit, on another one. Dask is imported where a cluster
-is used, and nowhere else.
+Every worker writes the part that it trains to its own region of the store (`part_writer.PartWriter`), which all must
+see under the same path. A part whose worker dies goes on, from its last commit, on another one. Dask is imported where
+a cluster is used, and nowhere else.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ import cloudpickle
 import jax
 import jax.numpy as jnp
 
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import provenance
-from neuro_bpl.runs.part_writer import OvertakenError, Region
-from neuro_bpl.runs.run_writer import Writer
+from neuro_bpl.runs.part_writer import OvertakenError, PartWriter
+from neuro_bpl.runs.run_writer import RunWriter
 from neuro_bpl.training.progress import Bars
 from neuro_bpl.training.trainer import train_part
 
@@ -133,7 +133,7 @@ class Job:
     versions: Mapping[str, str]
 
 
-def packed(part: Part) -> bytes:
+def packed(part: Cohort) -> bytes:
     """A part as bytes.
 
     Raises
@@ -196,17 +196,17 @@ def work(job: Job) -> list[str]:
     with jax.enable_x64(job.x64):
         part = pickle.loads(job.part)
         while True:
-            region = Region.join(job.path, job.token, job.name)
+            region = PartWriter.join(job.path, job.token, job.name)
             # One who was believed dead may still have committed: what it did is gone on with.
             with contextlib.suppress(OvertakenError):
                 train_part(part, job.name, region, report, raising=False)
                 return report.warned
 
 
-class Team:
+class DaskWorkers:
     """The workers of a cluster, to whom parts are given."""
 
-    def __init__(self, client: Any, sink: Writer, bars: Bars) -> None:
+    def __init__(self, client: Any, sink: RunWriter, bars: Bars) -> None:
         import distributed
 
         self._client = client
@@ -215,7 +215,7 @@ class Team:
         self._topic = f"neuro_bpl-{sink.token}"
         self._settings = {name: getattr(jax.config, name) for name in SETTINGS if hasattr(jax.config, name)}
         self._versions = provenance.versions()
-        self._given: dict[str, tuple[str, Part, str | None]] = {}
+        self._given: dict[str, tuple[str, Cohort, str | None]] = {}
         self._futures: dict[str, Any] = {}
         self._attempts = 0
         self._finished = distributed.as_completed(loop=client.loop)
@@ -230,7 +230,7 @@ class Team:
             self._client.cancel(list(self._futures.values()), force=True)
             self._client.unsubscribe_topic(self._topic)
 
-    def give(self, name: str, part: Part) -> None:
+    def give(self, name: str, part: Cohort) -> None:
         """Let a part be trained."""
         self._attempts += 1
         job = Job(
@@ -251,7 +251,7 @@ class Team:
         self._futures[key] = future
         self._finished.add(future)
 
-    def done(self) -> Iterator[tuple[str, Part, Exception | None]]:
+    def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
         """Parts in the order in which they come to their end, with their errors, until none is left."""
         for future in self._finished:
             name, part, before = self._given.pop(future.key)

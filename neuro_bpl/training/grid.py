@@ -11,7 +11,7 @@ import jax
 
 from neuro_bpl.costs import estimate, free_memory
 from neuro_bpl.experiments import recording
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.description import describe
 from neuro_bpl.experiments.experiment import Experiment
 from neuro_bpl.experiments.observers import check_observers, observed
@@ -80,7 +80,7 @@ def check_different(points: Sequence[Point]) -> None:
         seen[described] = point.label
 
 
-def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> list[Part]:
+def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> list[Cohort]:
     """Points that one compiled call can train, in groups of at most `at_once` networks.
 
     Without that number, groups are as large as fits into the memory, and small enough for each of so many workers to
@@ -93,13 +93,13 @@ def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> 
     parts = []
     for group in groups.values():
         labels, experiments = zip(*group, strict=True)
-        limit = at_once or networks_at_once(Part(experiments, labels), workers)
+        limit = at_once or networks_at_once(Cohort(experiments, labels), workers)
         size = max(limit // len(experiments[0].seeds.weights), 1)
         if at_once is None:
             size = min(size, math.ceil(len(group) / workers))
         for at in range(0, len(group), size):
             labels, experiments = zip(*group[at : at + size], strict=True)
-            parts.append(Part(experiments, labels))
+            parts.append(Cohort(experiments, labels))
     return parts
 
 
@@ -124,7 +124,7 @@ def _structure(experiment: Experiment) -> tuple:
     )
 
 
-def networks_at_once(part: Part, workers: int = 1) -> int:
+def networks_at_once(part: Cohort, workers: int = 1) -> int:
     """How many networks of a part fit into half of the free memory, or into a worker's share of that."""
     n_networks, free = len(part.points) * part.n_seeds, free_memory.free()
     if free is None:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from tqdm import tqdm
 
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 
 COMPILING = "compiling (once for this circuit and these sizes)"
 
@@ -54,7 +54,7 @@ class Bars:
         self._updates.close()
         self._points.close()
 
-    def expect(self, name: str, part: Part) -> "OfPart":
+    def expect(self, name: str, part: Cohort) -> "OfPart":
         """A part is to be trained; what it reports to."""
         self._totals[name] = part.first.schedule.n_updates
         return OfPart(self, name, part.name)

@@ -14,7 +14,7 @@ import xarray as xr
 
 from neuro_bpl.circuit.circuit import Circuit, Weights, shapes
 from neuro_bpl.experiments import recording
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import MOST, Experiment, Schedule, Seeds
 from neuro_bpl.experiments.observers import check_observers
 from neuro_bpl.learning.optimizers import Optimizers
@@ -189,7 +189,7 @@ def _run(
             hired.put_down(sink, next(numbers), point.label, {}, point.error)
 
 
-def _forget_failed(sink: run_writer.Writer) -> None:
+def _forget_failed(sink: run_writer.RunWriter) -> None:
     for name, part in list(sink.contents.parts.items()):
         if part.attrs["status"] == contents.FAILED:
             sink.drop(name)
@@ -212,11 +212,11 @@ def _key(label: Label) -> tuple:
     return tuple(sorted(label.items()))
 
 
-def _stored_part(stored: contents.StoredPart, points: Sequence[Point]) -> Part:
+def _stored_part(stored: contents.StoredPart, points: Sequence[Point]) -> Cohort:
     """The stored points in their stored order, so that the same program runs on."""
     by_label = {_key(point.label): point.experiment for point in points if point.experiment}
     labels = stored.labels
-    return Part(tuple(by_label[_key(label)] for label in labels), tuple(labels))
+    return Cohort(tuple(by_label[_key(label)] for label in labels), tuple(labels))
 
 
 def _reported(run: xr.DataTree) -> xr.DataTree:

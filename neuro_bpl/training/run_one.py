@@ -7,7 +7,7 @@ import xarray as xr
 
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.experiments import recording
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Experiment, Schedule, Seeds
 from neuro_bpl.experiments.observers import check_observers
 from neuro_bpl.learning.optimizers import Optimizers
@@ -115,7 +115,7 @@ def train(
         tuple(compare),
         compare_draws,
     )
-    part = Part((experiment,), ({},))
+    part = Cohort((experiment,), ({},))
     if output is None:
         memory = contents.Memory(attributes([part], {}, model))
         _train(part, memory, progress)
@@ -133,6 +133,6 @@ def train(
     return store.open_run(path)
 
 
-def _train(part: Part, sink: Sink, progress: bool) -> None:
+def _train(part: Cohort, sink: Sink, progress: bool) -> None:
     with Bars(progress) as bars:
         train_part(part, "0", sink, bars.expect("0", part), raising=True)

@@ -14,7 +14,7 @@ from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.compilation import LOOP, ONCE, Options, compiled, known, read, written
 from neuro_bpl.costs import fitting
 from neuro_bpl.experiments import evaluation, labelling, recording
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Experiment
 from neuro_bpl.experiments.learner import Learner
 from neuro_bpl.experiments.updates import Hyperparameters, Keys, Update, birth, run_updates
@@ -35,7 +35,7 @@ SHORT = 4e9  # weights × steps × trials × updates; a tenth of a second where 
 OPTIONS = "compile_options"  # attribute of a part: what its loop of updates was compiled with
 
 
-def train_part(part: Part, name: str, sink: Sink, report: Report, raising: bool, until: int | None = None) -> None:
+def train_part(part: Cohort, name: str, sink: Sink, report: Report, raising: bool, until: int | None = None) -> None:
     """Train the points of a part from where the sink's checkpoint left them, committing every chunk.
 
     `until`: no further than to this update. `raising`: raise `FloatingPointError` when every network has diverged,
@@ -63,7 +63,7 @@ def train_part(part: Part, name: str, sink: Sink, report: Report, raising: bool,
 class Trainer:
     """A part in training: all that stays the same from chunk to chunk."""
 
-    part: Part
+    part: Cohort
     name: str
     sink: Sink
     hyper: Hyperparameters
@@ -74,7 +74,7 @@ class Trainer:
     options: Options
 
     @classmethod
-    def prepare(cls, part: Part, name: str, sink: Sink) -> "Trainer":
+    def prepare(cls, part: Cohort, name: str, sink: Sink) -> "Trainer":
         """Look at everything that can be refused before anything is compiled."""
         experiment = part.first
         circuit, task = experiment.circuit, experiment.task
@@ -275,7 +275,7 @@ def _check_stream(experiment: Experiment) -> None:
         )
 
 
-def _report_divergence(part: Part, learners: Learner, first: int, raising: bool, report: Report) -> None:
+def _report_divergence(part: Cohort, learners: Learner, first: int, raising: bool, report: Report) -> None:
     """Warn of networks that diverged in the chunk that began at update `first`; raise when none is left."""
     diverged_at = np.asarray(learners.diverged_at)
     new = np.flatnonzero(diverged_at > first)

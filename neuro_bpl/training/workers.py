@@ -7,27 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from neuro_bpl.experiments.cohort import Part
+from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.description import describe
 from neuro_bpl.runs import contents
 from neuro_bpl.runs.contents import Sink, said
 from neuro_bpl.runs.pieces import Label
-from neuro_bpl.runs.run_writer import Writer
+from neuro_bpl.runs.run_writer import RunWriter
 from neuro_bpl.training import dask_workers
 from neuro_bpl.training.progress import Bars
 from neuro_bpl.training.trainer import train_part
 
-Named = tuple[str, Part]
+Named = tuple[str, Cohort]
 
 
 @runtime_checkable
-class Crew(Protocol):
+class Workers(Protocol):
     """Those to whom parts are given."""
 
-    def give(self, name: str, part: Part) -> None:
+    def give(self, name: str, part: Cohort) -> None:
         """Let a part be trained."""
 
-    def done(self) -> Iterator[tuple[str, Part, Exception | None]]:
+    def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
         """Parts as they come to their end, with their errors, until none is left."""
 
 
@@ -49,12 +49,12 @@ def carry(
                 sink.drop(name)
             if split:
                 for point, label in zip(part.points, part.labels, strict=True):
-                    _give(crew, bars, next(numbers), Part((point,), (label,)))
+                    _give(crew, bars, next(numbers), Cohort((point,), (label,)))
             elif error is not None:
                 put_down(sink, next(numbers), part.labels[0], describe(part.first), _reason(error))
 
 
-def _give(crew: Crew, bars: Bars, name: str, part: Part) -> None:
+def _give(crew: Workers, bars: Bars, name: str, part: Cohort) -> None:
     bars.expect(name, part)
     crew.give(name, part)
 
@@ -73,24 +73,24 @@ def _reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _hired(waiting: Sequence[Named], sink: Sink, bars: Bars, workers: int, scheduler: Any) -> Iterator[Crew]:
+def _hired(waiting: Sequence[Named], sink: Sink, bars: Bars, workers: int, scheduler: Any) -> Iterator[Workers]:
     """Workers where they are asked for, unless there is nothing to share, or nothing that can begin."""
     workers = min(workers, len(waiting))
-    if not waiting or not isinstance(sink, Writer) or not dask_workers.is_asked_for(workers, scheduler):
-        yield Alone(sink, bars)
+    if not waiting or not isinstance(sink, RunWriter) or not dask_workers.is_asked_for(workers, scheduler):
+        yield ThisProcess(sink, bars)
         return
     for _, part in waiting:
         dask_workers.packed(part)  # What cannot be sent is refused before anything is written.
     with dask_workers.connected(workers, scheduler) as client:
         if not _begun(waiting, sink, bars):
-            yield Alone(sink, bars)
+            yield ThisProcess(sink, bars)
             return
         sink.settle()
-        with dask_workers.Team(client, sink, bars) as team:
+        with dask_workers.DaskWorkers(client, sink, bars) as team:
             yield team
 
 
-def _begun(waiting: Sequence[Named], sink: Writer, bars: Bars) -> bool:
+def _begun(waiting: Sequence[Named], sink: RunWriter, bars: Bars) -> bool:
     """Begin the first part that can begin, here, where there is no run yet: none is made, or replaced, for nothing."""
     for name, part in waiting:
         if sink.begun:
@@ -104,7 +104,7 @@ def _begun(waiting: Sequence[Named], sink: Writer, bars: Bars) -> bool:
     return sink.begun
 
 
-class Alone:
+class ThisProcess:
     """A crew of this process only, which trains one part after another."""
 
     def __init__(self, sink: Sink, bars: Bars) -> None:
@@ -112,17 +112,17 @@ class Alone:
         self._bars = bars
         self._waiting: deque[Named] = deque()
 
-    def give(self, name: str, part: Part) -> None:
+    def give(self, name: str, part: Cohort) -> None:
         """Let a part be trained."""
         self._waiting.append((name, part))
 
-    def done(self) -> Iterator[tuple[str, Part, Exception | None]]:
+    def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
         """Parts in the order in which they were given, with their errors, until none is left."""
         while self._waiting:
             name, part = self._waiting.popleft()
             yield name, part, self._error(name, part)
 
-    def _error(self, name: str, part: Part) -> Exception | None:
+    def _error(self, name: str, part: Cohort) -> Exception | None:
         try:
             train_part(part, name, self._sink, self._bars.expect(name, part), raising=False)
         except OSError:

@@ -14,7 +14,7 @@ Gates = tuple[Float[Array, "units *#batch"], ...]
 
 
 @runtime_checkable
-class Cortex(Protocol):
+class Cell(Protocol):
     """What a cell must offer; see `RateCortex`, `LSTMCortex` and `GRUCortex`."""
 
     @property

@@ -9,7 +9,7 @@ from neuro_bpl.circuit.cells.protocol import State
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.learning import lambda_targets
 from neuro_bpl.learning.credit.protocol import Assignment, with_errors
-from neuro_bpl.learning.whole_trial import Episode
+from neuro_bpl.learning.whole_trial import WholeTrial
 from neuro_bpl.parameters import check, field
 
 
@@ -26,7 +26,7 @@ class Exact:
     def __post_init__(self) -> None:
         check(self)
 
-    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+    def assign(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
         """One reverse sweep."""
 
         def mix(_: State, swept_t: State, left_t: Int[Array, " batch"]) -> State:
@@ -34,6 +34,6 @@ class Exact:
                 return swept_t
             return lambda_targets.window_mix(swept_t, swept_t, lambda_targets.window_ends(left_t, self.window), 0.0)
 
-        swept = lambda_targets.future(circuit, weights, episode, mix)
-        future = jax.vmap(mix)(swept, swept, episode.steps_left)
-        return Assignment(future, with_errors(episode, future), None)
+        swept = lambda_targets.future(circuit, weights, trial, mix)
+        future = jax.vmap(mix)(swept, swept, trial.steps_left)
+        return Assignment(future, with_errors(trial, future), None)

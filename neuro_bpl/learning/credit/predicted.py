@@ -12,7 +12,7 @@ from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.learning import lambda_targets
 from neuro_bpl.learning.credit.protocol import Assignment, StepCredit, with_errors
 from neuro_bpl.learning.lambda_targets import Scalar
-from neuro_bpl.learning.whole_trial import Episode, add_error
+from neuro_bpl.learning.whole_trial import WholeTrial, add_error
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 
@@ -54,12 +54,12 @@ class Predicted:
                 "dni(window) for n-step synthetic gradients, or bp_lambda(lambda_) with window 1",
             )
 
-    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+    def assign(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
         """κ ĝₜ for the cortex; the target minus ĝₜ for the predictor."""
         return (
-            self._assign_steps(circuit, weights, episode)
+            self._assign_steps(circuit, weights, trial)
             if self.window == 1
-            else self._assign_windows(circuit, weights, episode)
+            else self._assign_windows(circuit, weights, trial)
         )
 
     @property
@@ -80,30 +80,30 @@ class Predicted:
             bootstrap_t=add_error(error_t, scaled(self.discount, prediction_t)),
         )
 
-    def _assign_steps(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+    def _assign_steps(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
         def mix(prediction_t: State, target_t: State, _: Int[Array, " batch"]) -> State:
             return lambda_targets.lambda_mix(prediction_t, target_t, self.discount, self.lambda_)
 
-        target = lambda_targets.future(circuit, weights, episode, mix)
-        predictions = episode.predictions
+        target = lambda_targets.future(circuit, weights, trial, mix)
+        predictions = trial.predictions
         return Assignment(
             future=jax.tree.map(lambda g: self.kappa * g, predictions),
-            explicit=jax.tree.map(lambda v: self.kappa * v, with_errors(episode, predictions)),
+            explicit=jax.tree.map(lambda v: self.kappa * v, with_errors(trial, predictions)),
             prediction_errors=jax.tree.map(jnp.subtract, target, predictions),
         )
 
-    def _assign_windows(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+    def _assign_windows(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
         def mix(factor: Scalar, prediction_t: State, swept_t: State, left_t: Int[Array, " batch"]) -> State:
             return lambda_targets.window_mix(
                 prediction_t, swept_t, lambda_targets.window_ends(left_t, self.window), factor
             )
 
-        target = lambda_targets.future(circuit, weights, episode, partial(mix, self.discount))
-        swept = lambda_targets.future(circuit, weights, episode, partial(mix, self.kappa))
-        future = jax.vmap(partial(mix, self.kappa))(episode.predictions, swept, episode.steps_left)
-        ends = lambda_targets.window_ends(episode.steps_left, self.window)[:, None]
+        target = lambda_targets.future(circuit, weights, trial, partial(mix, self.discount))
+        swept = lambda_targets.future(circuit, weights, trial, partial(mix, self.kappa))
+        future = jax.vmap(partial(mix, self.kappa))(trial.predictions, swept, trial.steps_left)
+        ends = lambda_targets.window_ends(trial.steps_left, self.window)[:, None]
         return Assignment(
             future=future,
-            explicit=with_errors(episode, future),
-            prediction_errors=jax.tree.map(lambda g, p: jnp.where(ends, g - p, 0), target, episode.predictions),
+            explicit=with_errors(trial, future),
+            prediction_errors=jax.tree.map(lambda g, p: jnp.where(ends, g - p, 0), target, trial.predictions),
         )

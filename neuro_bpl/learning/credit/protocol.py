@@ -8,11 +8,11 @@ from jaxtyping import Array, Float
 from neuro_bpl.circuit.cells.protocol import State
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.learning.lambda_targets import Scalar
-from neuro_bpl.learning.whole_trial import Episode, StateInTime, add_error
+from neuro_bpl.learning.whole_trial import StateInTime, WholeTrial, add_error
 
 
 class Assignment(NamedTuple):
-    """What is said of the future of every step of an episode; None where nothing is said.
+    """What is said of the future of every step of a trial; None where nothing is said.
 
     `future` is Fₜ, so that lₜ + Fₜ multiplies the immediate trace ∂sₜ/∂W. `explicit` is the signal whose pull through
     the recurrent weights joins lₜ₋₁ when the trace carries the leak, docs/theory.md (10). `prediction_errors` is what
@@ -71,7 +71,7 @@ class Credit(Protocol):
 class Foreseeing(Protocol):
     """A credit that speaks of the future."""
 
-    def assign(self, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+    def assign(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
         """The credit of every step of a trial, known when it is over."""
 
 
@@ -109,9 +109,9 @@ class Rerouting(Protocol):
         """What takes the place of lₜ, from lₜ, ∂ℓₜ/∂yₜ and (where it is stochastic) a key of the step."""
 
 
-def assign(credit: Credit, circuit: Circuit, weights: Weights, episode: Episode) -> Assignment:
+def assign(credit: Credit, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
     """What a credit says of every step of a trial."""
-    return credit.assign(circuit, weights, episode) if isinstance(credit, Foreseeing) else NO_FUTURE
+    return credit.assign(circuit, weights, trial) if isinstance(credit, Foreseeing) else NO_FUTURE
 
 
 def now(credit: Credit, error_t: Float[Array, "units batch"], prediction_t: State) -> StepCredit:
@@ -127,6 +127,6 @@ def is_stochastic(part: Any) -> bool:
     return getattr(part, "stochastic", False)
 
 
-def with_errors(episode: Episode, future: StateInTime) -> StateInTime:
+def with_errors(trial: WholeTrial, future: StateInTime) -> StateInTime:
     """lₜ + Fₜ."""
-    return add_error(episode.errors, future)
+    return add_error(trial.errors, future)

@@ -24,7 +24,7 @@ from neuro_bpl.learning.predictor_traces.protocol import (
     n_features,
     output_gradient,
 )
-from neuro_bpl.learning.predictor_traces.remembered_steps import Passages, put
+from neuro_bpl.learning.predictor_traces.remembered_steps import RememberedSteps, put
 from neuro_bpl.learning.td_error import TDError
 from neuro_bpl.learning.traces import CorticalStep
 from neuro_bpl.refusals import refusal
@@ -47,7 +47,7 @@ class Dutch(NamedTuple):
 class DutchHistory(NamedTuple):
     """Remembered steps, their features as later steps have left them, and the latest prediction."""
 
-    passages: Passages
+    passages: RememberedSteps
     phi: Float[Array, "age features_1"]
     made: Made
 

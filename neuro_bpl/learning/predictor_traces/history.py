@@ -22,7 +22,7 @@ from neuro_bpl.learning.predictor_traces.protocol import (
     replaced,
     taught_arrays,
 )
-from neuro_bpl.learning.predictor_traces.remembered_steps import Passages, get, put
+from neuro_bpl.learning.predictor_traces.remembered_steps import RememberedSteps, get, put
 from neuro_bpl.learning.td_error import TDError
 from neuro_bpl.learning.traces import CorticalStep
 from neuro_bpl.parameters import check, field
@@ -34,7 +34,7 @@ class History(NamedTuple):
     `read` is [φ; 1] where the predictor is linear in what learns, else the mossy fibres.
     """
 
-    passages: Passages
+    passages: RememberedSteps
     read: Float[Array, "age read batch"]
     theta: PyTree
 

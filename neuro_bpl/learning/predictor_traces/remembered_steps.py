@@ -18,7 +18,7 @@ from neuro_bpl.refusals import refusal
 Collect = Callable[[PyTree, Int[Array, ""], Float[Array, "state batch"]], PyTree]
 
 
-class Passages(NamedTuple):
+class RememberedSteps(NamedTuple):
     """The latest steps in a ring: the state before each, the activated gates, and W_rec where weights change.
 
     `seen` is the number of steps since the trial began.
@@ -53,11 +53,11 @@ def horizon_of(extent: Extent, horizon: int | None) -> int:
     return min(steps for steps in (extent.n_steps, horizon) if steps is not None)
 
 
-def begin(circuit: Circuit, weights: Weights, extent: Extent, horizon: int) -> Passages:
+def begin(circuit: Circuit, weights: Weights, extent: Extent, horizon: int) -> RememberedSteps:
     """Nothing to remember yet."""
     cortex, w_rec = circuit.cortex, weights.cortex.w_rec
     nothing = jnp.zeros((horizon, cortex.n_units, extent.n_trials), w_rec.dtype)
-    return Passages(
+    return RememberedSteps(
         s_tm1=(nothing,) * cortex.n_components,
         a_t=jnp.tile(nothing, (1, cortex.n_gates, 1)),
         w_rec=() if extent.held else jnp.zeros((horizon, *w_rec.shape), w_rec.dtype),
@@ -65,10 +65,10 @@ def begin(circuit: Circuit, weights: Weights, extent: Extent, horizon: int) -> P
     )
 
 
-def remember(passages: Passages, weights: CorticalWeights, now: CorticalStep) -> Passages:
+def remember(passages: RememberedSteps, weights: CorticalWeights, now: CorticalStep) -> RememberedSteps:
     """The step from sₜ₋₁ to sₜ takes the place of the oldest one."""
     at = passages.place
-    return Passages(
+    return RememberedSteps(
         s_tm1=tuple(put(at, past, new) for past, new in zip(passages.s_tm1, now.s_tm1, strict=True)),
         a_t=put(at, passages.a_t, now.a_t),
         w_rec=passages.w_rec if isinstance(passages.w_rec, tuple) else put(at, passages.w_rec, weights.w_rec),
@@ -89,7 +89,7 @@ def get(ring: Any, at: Int[Array, ""]) -> Array:
 def sweep(
     circuit: Circuit,
     weights: CorticalWeights,
-    passages: Passages,
+    passages: RememberedSteps,
     delta: Float[Array, "state batch"],
     decay: Scalar,
     tolerance: float,
@@ -119,7 +119,7 @@ def sweep(
 def swept_rows(
     circuit: Circuit,
     weights: CorticalWeights,
-    passages: Passages,
+    passages: RememberedSteps,
     delta: Float[Array, "state batch"],
     decay: Scalar,
     tolerance: float,
@@ -136,7 +136,7 @@ def swept_rows(
 def pull(
     circuit: Circuit,
     weights: CorticalWeights,
-    passages: Passages,
+    passages: RememberedSteps,
     at: Int[Array, ""],
     c: Float[Array, "state batch"],
 ) -> Float[Array, "state batch"]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from neuro_bpl.circuit.cells.protocol import Cortex, Gates
+from neuro_bpl.circuit.cells.protocol import Cell, Gates
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.traces.protocol import CorticalStep
 
@@ -19,7 +19,7 @@ class Synapses(NamedTuple):
     b: tuple[Float[Array, "units batch"], ...]
 
 
-def zeros(cortex: Cortex, n_trials: int, dtype: jnp.dtype) -> Synapses:
+def zeros(cortex: Cell, n_trials: int, dtype: jnp.dtype) -> Synapses:
     """0 for every synapse."""
     n = cortex.n_units
     return Synapses(
@@ -29,7 +29,7 @@ def zeros(cortex: Cortex, n_trials: int, dtype: jnp.dtype) -> Synapses:
     )
 
 
-def outer(cortex: Cortex, drives: Gates, now: CorticalStep) -> Synapses:
+def outer(cortex: Cell, drives: Gates, now: CorticalStep) -> Synapses:
     """A number for each drive times each of its sources, xₜ, hₜ₋₁ and 1."""
     return Synapses(
         tuple(drives[gate][:, None] * now.x_t for gate in cortex.input_gates),
@@ -38,7 +38,7 @@ def outer(cortex: Cortex, drives: Gates, now: CorticalStep) -> Synapses:
     )
 
 
-def outer_squared(cortex: Cortex, drives: Gates, now: CorticalStep) -> Float[Array, " batch"]:
+def outer_squared(cortex: Cell, drives: Gates, now: CorticalStep) -> Float[Array, " batch"]:
     """Squared length of `outer`, trial by trial, from the lengths of its factors."""
     squares = jnp.stack([(drive * drive).sum(0) for drive in drives])
     inputs, rates = (now.x_t**2).sum(0), (now.s_tm1[0] ** 2).sum(0)
@@ -65,7 +65,7 @@ def sum_over_trials(credit: Float[Array, "units batch"], numbers: Synapses) -> C
     return CorticalWeights(w_in, w_rec, b)
 
 
-def dense(cortex: Cortex, numbers: Synapses) -> Float[Array, "gate units pre batch"]:
+def dense(cortex: Cell, numbers: Synapses) -> Float[Array, "gate units pre batch"]:
     """All gates × [x; h; 1], with 0 where there is no synapse."""
     blocks = []
     for gate in range(cortex.n_gates):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from neuro_bpl.circuit import jacobian
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.credit import StepCredit
 from neuro_bpl.learning.traces.protocol import CorticalStep, identity, n_sources, no_influence
@@ -48,14 +48,14 @@ class Full:
     def __post_init__(self) -> None:
         check(self)
 
-    def init(self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> Influence:
+    def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> Influence:
         """P₀ = 0, and ∂s₀/∂s₀ = I."""
         shape = (cortex.n_gates, cortex.n_units, n_sources(cortex), n_trials)
         s_0 = None if weights.s_0 is None else identity(cortex, dtype, n_trials)
         return Influence(no_influence(cortex, shape, dtype), s_0)
 
     def step(
-        self, cortex: Cortex, weights: CorticalWeights, trace: Influence, now: CorticalStep, credit: StepCredit
+        self, cortex: Cell, weights: CorticalWeights, trace: Influence, now: CorticalStep, credit: StepCredit
     ) -> tuple[Influence, CorticalWeights]:
         """lₜ Pₜ."""
         local = jacobian.local_slopes(cortex, now.s_tm1, now.a_t)
@@ -76,7 +76,7 @@ class Full:
         return trace, _share(cortex, weights, credit.error_t, trace)
 
 
-def pattern(cortex: Cortex, weights: CorticalWeights, reach: int) -> Bool[Array, "units units"]:
+def pattern(cortex: Cell, weights: CorticalWeights, reach: int) -> Bool[Array, "units units"]:
     """Whether unit i is reached from unit j by at most reach − 1 recurrent synapses that exist."""
     exists = jnp.stack([w != 0 for w in jacobian.recurrent_blocks(cortex, weights).values()]).any(0)
     one_more = exists | jnp.eye(cortex.n_units, dtype=bool)
@@ -87,7 +87,7 @@ def pattern(cortex: Cortex, weights: CorticalWeights, reach: int) -> Bool[Array,
 
 
 def _share(
-    cortex: Cortex, weights: CorticalWeights, error_t: Float[Array, "units batch"], trace: Influence
+    cortex: Cell, weights: CorticalWeights, error_t: Float[Array, "units batch"], trace: Influence
 ) -> CorticalWeights:
     gradient = jacobian.as_weights(cortex, jnp.einsum("ub,ugvpb->gvp", error_t, trace.synapses[0]))
     if trace.s_0 is None:

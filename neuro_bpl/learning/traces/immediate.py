@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from neuro_bpl.circuit import jacobian
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.credit import Assignment, StepCredit
 from neuro_bpl.learning.traces import elementwise
 from neuro_bpl.learning.traces.protocol import CorticalStep, GatesInTime, TraceInTime, steps
-from neuro_bpl.learning.whole_trial import Episode, add_error
+from neuro_bpl.learning.whole_trial import WholeTrial, add_error
 
 
 @jax.tree_util.register_static
@@ -25,25 +25,25 @@ class Immediate:
     paths = "none"
 
     def drives(
-        self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
+        self, circuit: Circuit, weights: Weights, trial: WholeTrial, credit: Assignment
     ) -> tuple[GatesInTime, State]:
         """(lₜ + Fₜ) ∂sₜ/∂uₜ, and (l₁ + F₁) J₁ on s₀."""
-        path = episode.trajectory
-        nothing = (jnp.zeros_like(episode.errors[..., :1]),) * circuit.cortex.n_components
-        signal = add_error(episode.errors, nothing if credit.future is None else credit.future)
+        path = trial.trajectory
+        nothing = (jnp.zeros_like(trial.errors[..., :1]),) * circuit.cortex.n_components
+        signal = add_error(trial.errors, nothing if credit.future is None else credit.future)
         pull = jax.vmap(lambda s_tm1, a_t, c_t: jacobian.pull_gates(circuit.cortex, s_tm1, a_t, c_t)[1])
         first = jax.tree.map(lambda in_time: in_time[0], (path.s_tm1, path.a_t, signal))
         return pull(path.s_tm1, path.a_t, signal), jacobian.pull_state(circuit.cortex, weights.cortex, *first)
 
     def init(
-        self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any
+        self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any
     ) -> Bool[Array, ""] | tuple[()]:
         """Nothing to remember; whether the first step is still to come, where the weights hold an s₀."""
         return () if weights.s_0 is None else jnp.array(True)
 
     def step(
         self,
-        cortex: Cortex,
+        cortex: Cell,
         weights: CorticalWeights,
         trace: Bool[Array, ""] | tuple[()],
         now: CorticalStep,
@@ -59,6 +59,6 @@ class Immediate:
         credit_0 = tuple(jnp.where(trace, c, 0) for c in pulled)
         return jnp.array(False), share._replace(s_0=jacobian.initial_state_gradient(weights, credit_0))
 
-    def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
+    def eligibility(self, cortex: Cell, weights: CorticalWeights, trial: WholeTrial) -> TraceInTime:
         """∂sₜ/∂W|_{sₜ₋₁ held}."""
-        return jax.vmap(lambda now: elementwise.dense(cortex, elementwise.immediate(cortex, now)))(steps(episode))
+        return jax.vmap(lambda now: elementwise.dense(cortex, elementwise.immediate(cortex, now)))(steps(trial))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuro_bpl.circuit import jacobian
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.credit import StepCredit
 from neuro_bpl.learning.traces.protocol import CorticalStep, n_sources, no_influence
@@ -38,9 +38,7 @@ class Kronecker:
     paths = "recurrent"
     stochastic = True
 
-    def init(
-        self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any
-    ) -> KroneckerTrace:
+    def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> KroneckerTrace:
         """Nothing for the synapses; s̃ = ν for s₀."""
         sources = jnp.zeros((n_sources(cortex), n_trials), dtype)
         drives = no_influence(cortex, (cortex.n_gates, cortex.n_units, n_trials), dtype)
@@ -50,7 +48,7 @@ class Kronecker:
         return KroneckerTrace(sources, drives, (nu, nu))
 
     def step(
-        self, cortex: Cortex, weights: CorticalWeights, trace: KroneckerTrace, now: CorticalStep, credit: StepCredit
+        self, cortex: Cell, weights: CorticalWeights, trace: KroneckerTrace, now: CorticalStep, credit: StepCredit
     ) -> tuple[KroneckerTrace, CorticalWeights]:
         """qₜ ⊗ lₜ Aₜ."""
         c_1, c_2 = signs(now.key, (now.x_t[0], now.x_t[0]))
@@ -65,7 +63,7 @@ class Kronecker:
 
 
 def advance(
-    cortex: Cortex, weights: CorticalWeights, trace: KroneckerTrace, now: CorticalStep, c_1: Signs, c_2: Signs
+    cortex: Cell, weights: CorticalWeights, trace: KroneckerTrace, now: CorticalStep, c_1: Signs, c_2: Signs
 ) -> KroneckerTrace:
     """qₜ and Aₜ from given signs."""
     local = jacobian.local_slopes(cortex, now.s_tm1, now.a_t)

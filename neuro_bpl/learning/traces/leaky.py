@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuro_bpl.circuit import jacobian
-from neuro_bpl.circuit.cells.protocol import Cortex, Gates, State
+from neuro_bpl.circuit.cells.protocol import Cell, Gates, State
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.credit import Assignment, StepCredit
 from neuro_bpl.learning.traces import elementwise
 from neuro_bpl.learning.traces.elementwise import SynapticTrace
 from neuro_bpl.learning.traces.protocol import CorticalStep, GatesInTime, TraceInTime
-from neuro_bpl.learning.whole_trial import Episode, add_error
+from neuro_bpl.learning.whole_trial import WholeTrial, add_error
 
 
 @jax.tree_util.register_static
@@ -32,7 +32,7 @@ class Leaky:
     paths = "own"
 
     def drives(
-        self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
+        self, circuit: Circuit, weights: Weights, trial: WholeTrial, credit: Assignment
     ) -> tuple[GatesInTime, State]:
         """fₜ ∂sₜ/∂uₜ with fₜ = Lₜ + fₜ₊₁ Dₜ₊₁, which sums to Σ Lₜ εₜ without storing ε; f₀ on s₀."""
         cortex = circuit.cortex
@@ -44,20 +44,18 @@ class Leaky:
                 return direct, drives
             return add_error(recurrent_signal(cortex, weights.cortex, s_tm1, a_t, explicit_t), direct), drives
 
-        path = episode.trajectory
+        path = trial.trajectory
         nothing = jax.tree.map(lambda s: jnp.zeros_like(s[0]), path.s_t)
-        in_time = (path.s_tm1, path.a_t, episode.errors, credit.explicit)
+        in_time = (path.s_tm1, path.a_t, trial.errors, credit.explicit)
         f_0, drives = jax.lax.scan(sweep, nothing, in_time, reverse=True)
         return drives, f_0
 
-    def init(
-        self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any
-    ) -> SynapticTrace:
+    def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> SynapticTrace:
         """ε₀ = 0 for synapses and biases, ε₀ = I for s₀."""
         return elementwise.init(cortex, weights, n_trials, dtype)
 
     def step(
-        self, cortex: Cortex, weights: CorticalWeights, trace: SynapticTrace, now: CorticalStep, credit: StepCredit
+        self, cortex: Cell, weights: CorticalWeights, trace: SynapticTrace, now: CorticalStep, credit: StepCredit
     ) -> tuple[SynapticTrace, CorticalWeights]:
         """κ(lₜ + Gₜ) Rₜ εₜ₋₁ + lₜ εₜ: the sum of (10) with the late half shifted to the step that knows it."""
         past, trace = trace, elementwise.advance(cortex, trace, now, elementwise.direct(cortex, now))
@@ -67,13 +65,13 @@ class Leaky:
         late = recurrent_signal(cortex, weights, now.s_tm1, now.a_t, credit.explicit_t)
         return trace, jax.tree.map(jnp.add, share, elementwise.share(weights, late, past))
 
-    def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
+    def eligibility(self, cortex: Cell, weights: CorticalWeights, trial: WholeTrial) -> TraceInTime:
         """εₜ."""
-        return elementwise.in_time(cortex, weights, episode, partial(elementwise.direct, cortex))
+        return elementwise.in_time(cortex, weights, trial, partial(elementwise.direct, cortex))
 
 
 def recurrent_signal(
-    cortex: Cortex,
+    cortex: Cell,
     weights: CorticalWeights,
     s_tm1: State,
     a_t: Float[Array, "drives *batch"],

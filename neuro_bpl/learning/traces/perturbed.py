@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from neuro_bpl.circuit import cortex as cortical
 from neuro_bpl.circuit import jacobian
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.credit import StepCredit
 from neuro_bpl.learning.traces import by_synapse
@@ -50,9 +50,7 @@ class Perturbed:
     def __post_init__(self) -> None:
         check(self)
 
-    def init(
-        self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any
-    ) -> PerturbedTrace:
+    def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> PerturbedTrace:
         """The twin begins in s₀, too."""
         return PerturbedTrace(
             twin=cortical.initial_state(cortex, weights, (n_trials,), dtype),
@@ -62,7 +60,7 @@ class Perturbed:
         )
 
     def step(
-        self, cortex: Cortex, weights: CorticalWeights, trace: PerturbedTrace, now: CorticalStep, credit: StepCredit
+        self, cortex: Cell, weights: CorticalWeights, trace: PerturbedTrace, now: CorticalStep, credit: StepCredit
     ) -> tuple[PerturbedTrace, CorticalWeights]:
         """(ℓₜ(s̃ₜ) − ℓₜ(sₜ)) eₜ / σ."""
         keys = jax.random.split(now.key, cortex.n_components)
@@ -75,7 +73,7 @@ class Perturbed:
 
 
 def advance(
-    cortex: Cortex,
+    cortex: Cell,
     weights: CorticalWeights,
     trace: PerturbedTrace,
     now: CorticalStep,

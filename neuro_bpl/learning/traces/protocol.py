@@ -5,11 +5,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.credit import Assignment, StepCredit
-from neuro_bpl.learning.whole_trial import Episode
+from neuro_bpl.learning.whole_trial import WholeTrial
 
 TraceInTime = Float[Array, "time component gate units pre batch"]
 GatesInTime = tuple[Float[Array, "time units batch"], ...]
@@ -40,11 +40,11 @@ class Trace(Protocol):
         too; "trial": all there are, by trying.
         """
 
-    def init(self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> PyTree:
+    def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> PyTree:
         """The trace before the first step; of s₀, too, where the weights hold one."""
 
     def step(
-        self, cortex: Cortex, weights: CorticalWeights, trace: PyTree, now: CorticalStep, credit: StepCredit
+        self, cortex: Cell, weights: CorticalWeights, trace: PyTree, now: CorticalStep, credit: StepCredit
     ) -> tuple[PyTree, CorticalWeights]:
         """The trace after a step, and the step's share of the gradient."""
 
@@ -54,30 +54,30 @@ class Sweeping(Protocol):
     """A trace whose gradient can also be had backwards in time, with nothing stored for each synapse."""
 
     def drives(
-        self, circuit: Circuit, weights: Weights, episode: Episode, credit: Assignment
+        self, circuit: Circuit, weights: Weights, trial: WholeTrial, credit: Assignment
     ) -> tuple[GatesInTime, State]:
         """Credit on the drives of every step, cₜ ∂sₜ/∂uₜ, and credit on s₀."""
 
-    def eligibility(self, cortex: Cortex, weights: CorticalWeights, episode: Episode) -> TraceInTime:
-        """The trace of every synapse at every step of an episode, for looking at it."""
+    def eligibility(self, cortex: Cell, weights: CorticalWeights, trial: WholeTrial) -> TraceInTime:
+        """The trace of every synapse at every step of a trial."""
 
 
-def steps(episode: Episode) -> CorticalStep:
-    """All steps of an episode, time first."""
-    return CorticalStep(episode.trajectory.s_tm1, episode.trajectory.a_t, episode.inputs)
+def steps(trial: WholeTrial) -> CorticalStep:
+    """All steps of a trial, time first."""
+    return CorticalStep(trial.trajectory.s_tm1, trial.trajectory.a_t, trial.inputs)
 
 
-def n_sources(cortex: Cortex) -> int:
+def n_sources(cortex: Cell) -> int:
     """Length of [xₜ; hₜ₋₁; 1]."""
     return cortex.n_inputs + cortex.n_units + 1
 
 
-def no_influence(cortex: Cortex, shape: tuple[int, ...], dtype: jnp.dtype) -> State:
+def no_influence(cortex: Cell, shape: tuple[int, ...], dtype: jnp.dtype) -> State:
     """A zero for each state component, `(units, *shape)`."""
     return (jnp.zeros((cortex.n_units, *shape), dtype),) * cortex.n_components
 
 
-def identity(cortex: Cortex, dtype: jnp.dtype, n_trials: int) -> State:
+def identity(cortex: Cell, dtype: jnp.dtype, n_trials: int) -> State:
     """∂s₀/∂s₀, `(units, component, units, trials)` for each state component."""
     k, n = cortex.n_components, cortex.n_units
     eye = jnp.eye(k * n, dtype=dtype).reshape(k, n, k, n)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuro_bpl.circuit import jacobian
-from neuro_bpl.circuit.cells.protocol import Cortex, State
+from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.credit import StepCredit
 from neuro_bpl.learning.traces import by_synapse
@@ -36,7 +36,7 @@ class RankOne:
     paths = "recurrent"
     stochastic = True
 
-    def init(self, cortex: Cortex, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> RankOneTrace:
+    def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> RankOneTrace:
         """Nothing for the synapses; s̃ = θ̃ = ν for s₀, whose product is the identity on average."""
         nothing, numbers = no_influence(cortex, (n_trials,), dtype), by_synapse.zeros(cortex, n_trials, dtype)
         if weights.s_0 is None:
@@ -45,7 +45,7 @@ class RankOne:
         return RankOneTrace(nu, numbers, nu)
 
     def step(
-        self, cortex: Cortex, weights: CorticalWeights, trace: RankOneTrace, now: CorticalStep, credit: StepCredit
+        self, cortex: Cell, weights: CorticalWeights, trace: RankOneTrace, now: CorticalStep, credit: StepCredit
     ) -> tuple[RankOneTrace, CorticalWeights]:
         """(lₜ·s̃ₜ) θ̃ₜ."""
         trace = advance(cortex, weights, trace, now, signs(now.key, trace.s))
@@ -56,9 +56,7 @@ class RankOne:
         return trace, gradient._replace(s_0=tuple((size * component).sum(-1) for component in trace.s_0))
 
 
-def advance(
-    cortex: Cortex, weights: CorticalWeights, trace: RankOneTrace, now: CorticalStep, nu: State
-) -> RankOneTrace:
+def advance(cortex: Cell, weights: CorticalWeights, trace: RankOneTrace, now: CorticalStep, nu: State) -> RankOneTrace:
     """s̃ₜ and θ̃ₜ from given signs."""
     local = jacobian.local_slopes(cortex, now.s_tm1, now.a_t)
     pushed = jacobian.push_state(cortex, weights, local, trace.s)

@@ -14,7 +14,7 @@ from neuro_bpl.neural.similarity.measures import DEFAULTS, Measure, measure
 from neuro_bpl.neural.similarity.models_compared import entrants
 from neuro_bpl.neural.similarity.over_learning import Stage, stages_of
 from neuro_bpl.neural.similarity.scorecard import decided, labelled
-from neuro_bpl.neural.similarity.scoring import Contest, Resampling
+from neuro_bpl.neural.similarity.scoring import Resampling, Scoring
 from neuro_bpl.neural.times import spacing
 from neuro_bpl.refusals import expect, refusal
 
@@ -176,7 +176,7 @@ def _recorded(
     return found
 
 
-def _about(contests: list[Contest], performance: float | None) -> dict[str, Any]:
+def _about(contests: list[Scoring], performance: float | None) -> dict[str, Any]:
     """What was recorded in a session, and what of it was left out."""
     recorded = [contest.recorded for contest in contests]
     left_out = {**recorded[0].left_out, "times": max(one.left_out["times"] for one in recorded)}
@@ -214,7 +214,7 @@ def _check_times(times: Float[np.ndarray, " time"], chosen: list[Measure]) -> No
 
 def _contest(
     stage: Stage, recorded: Recorded, condition: str, chosen: list[Measure], resampling: Resampling
-) -> Contest:
+) -> Scoring:
     """Averages at the times that every network in use and the recording have."""
     if not recorded.times.size:
         raise refusal(
@@ -229,7 +229,7 @@ def _contest(
         fix = "responses with values at the recording's times"
         raise refusal("models", "no time at which all have values", "one or more", "averages are compared", fix)
     _check_times(recorded.times[times], chosen)
-    return Contest(
+    return Scoring(
         {rule: values[:, :, times] for rule, values in averages.items()}, used, recorded.at(times), resampling
     )
 

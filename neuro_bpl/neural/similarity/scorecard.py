@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from neuro_bpl.neural.similarity.measures import Measure
 from neuro_bpl.neural.similarity.resampling import holm
-from neuro_bpl.neural.similarity.scoring import Contest, evaluated
+from neuro_bpl.neural.similarity.scoring import Scoring, evaluated
 
 BY_RULE = {
     "mean": "mean score over networks",
@@ -40,7 +40,7 @@ BY_PAIR = {
 
 
 def labelled(
-    contest: Contest, chosen: Sequence[Measure], performances: Mapping[str, Float[np.ndarray, " seed"]]
+    contest: Scoring, chosen: Sequence[Measure], performances: Mapping[str, Float[np.ndarray, " seed"]]
 ) -> xr.Dataset:
     """All that was found, labelled."""
     rules = list(contest.models)

@@ -32,7 +32,7 @@ class Resampling:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Scoring:
     """Averages of every rule's networks beside those of the recording."""
 
     models: Mapping[str, Float[np.ndarray, "seed condition time unit"]]
@@ -42,7 +42,7 @@ class Contest:
 
 
 def scores_of(
-    one: Measure, contest: Contest, rule: str, order: Any = None, units: Any = None, split: int | None = None
+    one: Measure, contest: Scoring, rule: str, order: Any = None, units: Any = None, split: int | None = None
 ) -> Float[np.ndarray, " seed"]:
     """Score of each network (NaN: left out), with conditions in another order, or of other units."""
     every = contest.recorded.targets if one.of_split else contest.recorded.targets[:1]
@@ -67,7 +67,7 @@ def _common(target: Target) -> Float[np.ndarray, "condition time unit"]:
     return cross_condition_average(xr.DataArray(target.means, dims=("condition", "time", "unit"))).values
 
 
-def evaluated(one: Measure, contest: Contest) -> dict[str, Any]:
+def evaluated(one: Measure, contest: Scoring) -> dict[str, Any]:
     """Everything that is told of one measure, by rule and by pair of rules."""
     how, recorded, rules = contest.resampling, contest.recorded, list(contest.models)
     random = np.random.default_rng([how.seed, 1])  # Trials are split by a stream of their own.

@@ -14,7 +14,6 @@ where a seed of one of its rules has no result: the network has diverged, or its
 """
 
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
-from neuro_bpl.runs import finished, selection
+from neuro_bpl.runs import finished, grid, selection
 
 DATASETS = {"digits": "8×8 digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 VERDICTS = {True: " Holds.", False: " Does not hold.", None: " Undecided: seeds have no result."}
@@ -80,7 +79,7 @@ def _makers(p: Parameters) -> tuple[tuple[str, Maker], ...]:
 
 def _check_select(select: tuple[str, ...], runs: list[xr.DataTree]) -> None:
     """Refuse a choice of a parameter that no run varies (`ValueError`)."""
-    known = list(dict.fromkeys(name for run in runs for name in json.loads(run.attrs["sweep"])))
+    known = list(dict.fromkeys(name for run in runs for name in grid(run.attrs)))
     for text in select:
         if text.partition("=")[0] not in known:
             allowed = f"{', '.join(known)}, each with =value" if known else "nothing: no run is a sweep"
@@ -90,7 +89,7 @@ def _check_select(select: tuple[str, ...], runs: list[xr.DataTree]) -> None:
 
 def _of_run(select: tuple[str, ...], run: xr.DataTree) -> list[str]:
     """Those choices that are about parameters that a run varies."""
-    return [text for text in select if text.partition("=")[0] in json.loads(run.attrs["sweep"])]
+    return [text for text in select if text.partition("=")[0] in grid(run.attrs)]
 
 
 def alignment(run: xr.DataTree) -> Column:

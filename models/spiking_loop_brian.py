@@ -18,7 +18,6 @@ the ceiling; what is learnt from is its departure from the baseline, the error o
 Results: docs/results.md.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from neuro_bpl.brian import compile_targets
 from neuro_bpl.brian.network import clocks
 from neuro_bpl.parameters import check, field, flatten
 from neuro_bpl.refusals import nearest, refusal
-from neuro_bpl.runs import FORMAT, FORMAT_VERSION, coordinate, origin
+from neuro_bpl.runs import attributes, coordinate, origin
 
 MODEL = "models/spiking_loop_brian.py"
 UNITS = {"ms": brian2.ms, "mV": brian2.mV, "mV²": brian2.mV**2, "Hz": brian2.Hz}
@@ -667,16 +666,13 @@ def tree(p: Parameters, seen: list[Seen]) -> xr.DataTree:
             "weights": kept(p, seen),
         }
     )
-    point = [{"at": {"rule": name}, "status": "complete", "error": "", "run": flat(p)} for name in p.rules]
+    records = [attributes.point({"rule": name}, "complete", flat(p)) for name in p.rules]
     run.attrs = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
         "model": MODEL,
-        "rule": ", ".join(p.rules),
-        "sweep": json.dumps({"rule": list(p.rules)}),
+        **attributes.of_run(p.rules, {"rule": p.rules}),
         **origin(),
         "simulator": f"Brian2 {brian2.__version__}, {compile_targets.resolve(p.target)}",
-        "points": json.dumps(point),
+        **attributes.of_points(records),
     }
     return run
 

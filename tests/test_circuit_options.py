@@ -18,7 +18,7 @@ from test_legality import refusal
 
 import neuro_bpl as nb
 from neuro_bpl.learning import optimizers as optimising
-from neuro_bpl.learning.single_step import single_steps, online_outcome
+from neuro_bpl.learning.single_step import online_outcome, single_steps
 
 READOUT = nb.LinearReadout(N_OUTPUTS)
 COST = {"rates": 0.3, "weights": 0.02}

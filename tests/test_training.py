@@ -445,7 +445,8 @@ def one_long_trial(task, n_updates, carried=True):
         for t in range(trials.n_steps):
             single_step = jax.tree.map(lambda values, t=t: values[t], steps)
             # Every step has a future: the next trial.
-            state, gradient, loss_t, _ = step(here, state, single_step._replace(left_t=jnp.ones_like(single_step.left_t)))
+            endless = single_step._replace(left_t=jnp.ones_like(single_step.left_t))
+            state, gradient, loss_t, _ = step(here, state, endless)
             here, optimizer_state = optimising.apply(SGD, CIRCUIT, here, optimizer_state, gradient)
             found += float(loss_t)
         losses.append(found)

@@ -1,6 +1,5 @@
 """What a Brian2 circuit records, as a run in the schema of the array engine."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from neuro_bpl.learning.algorithms import output_only
 from neuro_bpl.learning.optimizers import Optimizers
 from neuro_bpl.learning.rule import LearningRule
 from neuro_bpl.refusals import nearest, refusal
-from neuro_bpl.runs import contents, pieces, sweep_axes
+from neuro_bpl.runs import attributes, contents, pieces, sweep_axes
 from neuro_bpl.runs import quantities as recordable
 from neuro_bpl.runs.pieces import Label, Piece
 from neuro_bpl.runs.provenance import origin
@@ -227,17 +226,14 @@ def tree(found: Sequence[tuple[Point, Label]], grid: dict[str, list], script: Sc
     """Points as one run."""
     whole = sweep_axes.combine([(point.piece, [label]) for point, label in found], grid)
     parts = [Cohort((point.experiment,), (label,)) for point, label in found]
-    said = [
-        {"at": label, "status": _status(point.piece), "error": "", "run": describe(point.experiment)}
-        for point, label in found
-    ]
+    records = [attributes.point(label, _status(point.piece), describe(point.experiment)) for point, label in found]
     whole.attrs = {
         "model": "",
         **labelling.attributes(parts, grid),
         **origin(),
         "simulator": f"Brian2 {brian2.__version__}",
         "equations": str(script),
-        "points": json.dumps(said),
+        **attributes.of_points(records),
     }
     return whole
 

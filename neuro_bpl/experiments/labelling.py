@@ -4,7 +4,6 @@ A part is what one compiled call trains: points that differ in numbers only, eac
 dims `(point, seed, …)` and grow along `update` and `snapshot`; `points.combine` turns points into named dims.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,8 @@ from neuro_bpl.experiments.observers import GROUPS, Comparison, observed
 from neuro_bpl.experiments.recording import units
 from neuro_bpl.experiments.updates import PARTS, Update
 from neuro_bpl.parameters import flatten
-from neuro_bpl.runs.pieces import FORMAT, FORMAT_VERSION, GROWING, Piece, coordinate, named_leaves
+from neuro_bpl.runs.attributes import of_run
+from neuro_bpl.runs.pieces import GROWING, Piece, coordinate, named_leaves
 from neuro_bpl.runs.quantities import QUANTITIES
 
 
@@ -161,10 +161,4 @@ def weights(part: Cohort, at: int, found: Weights) -> Piece:
 
 def attributes(parts: Sequence[Cohort], grid: Mapping[str, Sequence]) -> dict[str, str]:
     """Root attributes that say what was run."""
-    rules = list(dict.fromkeys(point.rule.name for part in parts for point in part.points))
-    return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "rule": ", ".join(rules),
-        "sweep": json.dumps({dim: list(values) for dim, values in grid.items()}),
-    }
+    return of_run([point.rule.name for part in parts for point in part.points], grid)

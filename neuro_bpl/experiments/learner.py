@@ -16,7 +16,7 @@ from neuro_bpl.experiments.observers import Comparison, Watch, observe
 from neuro_bpl.learning import optimizers as optimising
 from neuro_bpl.learning.optimizers import Optimizers
 from neuro_bpl.learning.rule import LearningRule
-from neuro_bpl.learning.single_step import SingleStep, single_steps, online_outcome
+from neuro_bpl.learning.single_step import SingleStep, online_outcome, single_steps
 from neuro_bpl.trials import Trials
 
 

@@ -16,9 +16,11 @@ from neuro_bpl.circuit.regularization import Regularization
 from neuro_bpl.learning import gradient_measures, lambda_targets, whole_trial
 from neuro_bpl.learning.algorithms import bp_lambda, bptt
 from neuro_bpl.learning.credit import protocol
+from neuro_bpl.learning.forward_view import swept_gradient
 from neuro_bpl.learning.predictor_traces import Extent, FullTrace
 from neuro_bpl.learning.predictor_traces.full import predictor_slope, pushed
 from neuro_bpl.learning.rule import LearningRule
+from neuro_bpl.learning.td_error import delta
 from neuro_bpl.learning.whole_trial import StateInTime, WholeTrial
 from neuro_bpl.trials import Trials
 
@@ -83,7 +85,7 @@ def td_error(probe: Probe) -> Float[Array, "state time batch"]:
     def mix(prediction_t: tuple, swept_t: tuple, left_t: Array) -> tuple:
         return lambda_targets.lambda_mix(prediction_t, swept_t, discount, 0.0)
 
-    return flat(lambda_targets.future(probe.circuit, probe.weights, probe.seen, mix)) - predicted(probe)
+    return delta(flat(lambda_targets.future(probe.circuit, probe.weights, probe.seen, mix)), predicted(probe))
 
 
 def lambda_target(probe: Probe) -> Float[Array, "state time batch"]:
@@ -112,7 +114,7 @@ def _cortical_gradient(probe: Probe, rule: LearningRule) -> CorticalWeights:
     """A rule's gradient of the task on the probe batch, at any scale; a rule that draws noise draws the same always."""
     if rule.credit.scope == "future":
         said = protocol.assign(rule.credit, probe.circuit, probe.weights, probe.seen)
-        return rule.cortical_gradient(probe.circuit, probe.weights, probe.seen, said)
+        return swept_gradient(rule.trace, probe.circuit, probe.weights, probe.seen, said)
     free = dataclasses.replace(probe.circuit.regularization, weights=0.0)
     circuit = dataclasses.replace(probe.circuit, regularization=free)
     return rule.gradients(circuit, probe.weights, probe.trials, jax.random.key(0)).cortex

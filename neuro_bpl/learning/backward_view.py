@@ -1,8 +1,9 @@
-"""Learning as the trial runs: what a rule carries from step to step, and its share of the gradient at each.
+"""The backward view: what a rule carries from step to step as the trial runs, and its share of the gradient at each.
 
 Nothing here needs the future. A TD error comes one step late: step t judges the prediction made at step t − 1.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -19,8 +20,8 @@ from neuro_bpl.learning.credit import Credit, StepCredit, protocol
 from neuro_bpl.learning.lambda_targets import Scalar
 from neuro_bpl.learning.predictor_traces import Extent, Rates
 from neuro_bpl.learning.random_draws import Noise, begin, draw
-from neuro_bpl.learning.rule_parts import RuleParts, _nothing, whole_gradient
-from neuro_bpl.learning.single_step import SingleStep, immediate_error, single_steps, online_outcome, trial_losses
+from neuro_bpl.learning.rule_parts import RuleParts, no_change, whole_gradient
+from neuro_bpl.learning.single_step import SingleStep, immediate_error, online_outcome, single_steps, trial_losses
 from neuro_bpl.learning.traces import CorticalStep
 from neuro_bpl.learning.whole_trial import organized
 from neuro_bpl.trials import Trials
@@ -40,81 +41,93 @@ class OnlineState(NamedTuple):
     noise: Noise = ()
 
 
-def init(
-    parts: RuleParts,
-    circuit: Circuit,
-    weights: Weights,
-    n_trials: int,
-    n_steps: int | None,
-    noise: Noise,
-) -> OnlineState:
-    """State before the first step of a batch of trials of `n_steps` steps (None: without end)."""
-    cortex, dtype = circuit.cortex, weights.cortex.b.dtype
-    noise, key = ((), None) if isinstance(noise, tuple) else begin(noise)
-    predictor_trace: PyTree = ()
-    if parts.eligibility is not None:
-        predictor_trace = parts.eligibility.init(circuit, weights, Extent(n_trials, n_steps, parts.held), key)
-    reads_input = parts.credit.predicting and circuit.predictor().reads_input
-    return OnlineState(
-        s=cortical.initial_state(cortex, weights.cortex, (n_trials,), dtype),
-        cortical_trace=parts.trace.init(cortex, weights.cortex, n_trials, dtype, key),
-        predictor_trace=predictor_trace,
-        x=jnp.zeros((cortex.n_inputs, n_trials), dtype) if reads_input else (),
-        noise=noise,
-    )
+@dataclass(frozen=True)
+class BackwardView:
+    """Every step's share of the gradient as the trial runs, the predictor's from TD errors, docs/theory.md (6)–(9)."""
 
+    parts: RuleParts
 
-def step(
-    parts: RuleParts,
-    circuit: Circuit,
-    weights: Weights,
-    state: OnlineState,
-    single_step: SingleStep,
-    step_size: Scalar | None = None,
-) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
-    """The state after a step, the step's share of the gradient, its loss (mean over trials), and yₜ."""
-    cortex, s_tm1, credit = circuit.cortex, state.s, parts.credit
-    noise, keys = (state.noise, None) if isinstance(state.noise, tuple) else draw(state.noise)
-    a_t = cortical.activation(cortex, weights.cortex, s_tm1, single_step.x_t)
-    s_t = cortex.combine(s_tm1, cortical.split(cortex, a_t))
-    reroute = None
-    if isinstance(credit, protocol.Rerouting):
-        reroute = partial(credit.reroute, weights, key=keys and keys.credit)
-    told = immediate_error(circuit, weights, s_t, single_step, reroute)
-    credit_t = _step_credit(credit, circuit, weights, s_t, told.error_t, single_step)
-    now = CorticalStep(s_tm1, a_t, single_step.x_t, keys and keys.trace)
-    cortical_trace, cortical_share = parts.trace.step(cortex, weights.cortex, state.cortical_trace, now, credit_t)
-    now = now._replace(key=keys and keys.predictor)
-    predictor_trace, theta_share = _predictor_step(
-        parts, circuit, weights, state, now, s_t, credit_t.bootstrap_t, single_step.left_t, step_size
-    )
-    gradient = whole_gradient(
-        parts, circuit, weights, Weights(cortical_share, told.readout_gradient, theta_share), single_step.left_t
-    )
-    x_t = () if isinstance(state.x, tuple) else single_step.x_t
-    return OnlineState(s_t, cortical_trace, predictor_trace, x_t, noise), gradient, told.loss, told.y_t
+    def init(
+        self,
+        circuit: Circuit,
+        weights: Weights,
+        n_trials: int,
+        n_steps: int | None,
+        noise: Noise,
+    ) -> OnlineState:
+        """Return the state before the first step of a batch of trials of `n_steps` steps (None: without end)."""
+        cortex, dtype = circuit.cortex, weights.cortex.b.dtype
+        noise, key = ((), None) if isinstance(noise, tuple) else begin(noise)
+        predictor_trace: PyTree = ()
+        if self.parts.eligibility is not None:
+            predictor_trace = self.parts.eligibility.init(
+                circuit, weights, Extent(n_trials, n_steps, self.parts.held), key
+            )
+        reads_input = self.parts.credit.predicting and circuit.predictor().reads_input
+        return OnlineState(
+            s=cortical.initial_state(cortex, weights.cortex, (n_trials,), dtype),
+            cortical_trace=self.parts.trace.init(cortex, weights.cortex, n_trials, dtype, key),
+            predictor_trace=predictor_trace,
+            x=jnp.zeros((cortex.n_inputs, n_trials), dtype) if reads_input else (),
+            noise=noise,
+        )
 
+    def step(
+        self,
+        circuit: Circuit,
+        weights: Weights,
+        state: OnlineState,
+        single_step: SingleStep,
+        step_size: Scalar | None = None,
+    ) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
+        """Return the state after a step, the step's share of the gradient, its loss (mean over trials), and yₜ."""
+        cortex, s_tm1, credit = circuit.cortex, state.s, self.parts.credit
+        noise, keys = (state.noise, None) if isinstance(state.noise, tuple) else draw(state.noise)
+        a_t = cortical.activation(cortex, weights.cortex, s_tm1, single_step.x_t)
+        s_t = cortex.combine(s_tm1, cortical.split(cortex, a_t))
+        reroute = None
+        if isinstance(credit, protocol.Rerouting):
+            reroute = partial(credit.reroute, weights, key=keys and keys.credit)
+        told = immediate_error(circuit, weights, s_t, single_step, reroute)
+        credit_t = _step_credit(credit, circuit, weights, s_t, told.error_t, single_step)
+        now = CorticalStep(s_tm1, a_t, single_step.x_t, keys and keys.trace)
+        cortical_trace, cortical_share = self.parts.trace.step(
+            cortex, weights.cortex, state.cortical_trace, now, credit_t
+        )
+        now = now._replace(key=keys and keys.predictor)
+        predictor_trace, theta_share = _predictor_step(
+            self.parts, circuit, weights, state, now, s_t, credit_t.bootstrap_t, single_step.left_t, step_size
+        )
+        gradient = whole_gradient(
+            self.parts,
+            circuit,
+            weights,
+            Weights(cortical_share, told.readout_gradient, theta_share),
+            single_step.left_t,
+        )
+        x_t = () if isinstance(state.x, tuple) else single_step.x_t
+        return OnlineState(s_t, cortical_trace, predictor_trace, x_t, noise), gradient, told.loss, told.y_t
 
-def learn(
-    parts: RuleParts,
-    circuit: Circuit,
-    weights: Weights,
-    trials: Trials,
-    noise: Noise,
-) -> tuple[Weights, Outcome]:
-    """The sum of the shares of all steps, weights held, and how the trials went."""
+    def learn(
+        self,
+        circuit: Circuit,
+        weights: Weights,
+        trials: Trials,
+        noise: Noise,
+    ) -> tuple[Weights, Outcome]:
+        """Return the sum of the shares of all steps, weights held, and how the trials went."""
 
-    def advance(
-        carry: tuple[OnlineState, Weights], single_step: SingleStep
-    ) -> tuple[tuple[OnlineState, Weights], tuple[Array, Array]]:
-        state, total = carry
-        state, gradient, loss, y_t = step(parts, circuit, weights, state, single_step)
-        return (state, jax.tree.map(jnp.add, total, gradient)), (loss, y_t)
+        def advance(
+            carry: tuple[OnlineState, Weights], single_step: SingleStep
+        ) -> tuple[tuple[OnlineState, Weights], tuple[Array, Array]]:
+            state, total = carry
+            state, gradient, loss, y_t = self.step(circuit, weights, state, single_step)
+            return (state, jax.tree.map(jnp.add, total, gradient)), (loss, y_t)
 
-    nothing = jax.tree.map(jnp.zeros_like, weights)
-    carry = (init(parts, circuit, weights, trials.n_trials, trials.n_steps, noise), nothing)
-    (_, gradient), (losses, outputs) = jax.lax.scan(advance, carry, single_steps(trials))
-    return gradient, online_outcome(circuit, trials, losses, outputs)
+        nothing = jax.tree.map(jnp.zeros_like, weights)
+        carry = (self.init(circuit, weights, trials.n_trials, trials.n_steps, noise), nothing)
+        (_, gradient), (losses, outputs) = jax.lax.scan(advance, carry, single_steps(trials))
+        return gradient, online_outcome(circuit, trials, losses, outputs)
 
 
 def _step_credit(
@@ -151,7 +164,7 @@ def _predictor_step(
     """eₜ, and the share −δₜ₋₁ eₜ₋₁ of the gradient; both terms of δ use the present θ."""
     theta, credit, trace_tm1 = weights.cerebellum, parts.credit, state.predictor_trace
     if not isinstance(credit, protocol.Predicting) or parts.eligibility is None:
-        return trace_tm1, _nothing(theta)
+        return trace_tm1, no_change(theta)
     x_tm1 = now.x_t if isinstance(state.x, tuple) else state.x  # a predictor that reads no input ignores it
     pulled = td_error.pull(
         parts.td_error, circuit.cortex, weights.cortex, weights.olive, now.s_tm1, now.a_t, bootstrap_t

@@ -8,27 +8,24 @@ from dataclasses import dataclass
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from neuro_bpl.circuit import jacobian
 from neuro_bpl.circuit.circuit import Circuit, Weights
-from neuro_bpl.circuit.cortex import CorticalWeights
-from neuro_bpl.circuit.outcome import Outcome, accuracy
-from neuro_bpl.learning import backward_view, random_draws
-from neuro_bpl.learning.backward_view import OnlineState
-from neuro_bpl.learning.credit import Assignment, Credit, protocol
+from neuro_bpl.circuit.outcome import Outcome
+from neuro_bpl.learning.backward_view import BackwardView, OnlineState
+from neuro_bpl.learning.credit import Credit
 from neuro_bpl.learning.credit.protocol import is_stochastic
+from neuro_bpl.learning.forward_view import ForwardView
 from neuro_bpl.learning.lambda_targets import Scalar
-from neuro_bpl.learning.legality import check_pair, check_predictor_trace, check_view, no_key, not_held
+from neuro_bpl.learning.legality import check_pair, check_predictor_trace, check_view, no_key
 from neuro_bpl.learning.names import pair_name, trace_name
 from neuro_bpl.learning.predictor_traces import FullTrace, PredictorTrace, WithDutch
 from neuro_bpl.learning.random_draws import Noise
-from neuro_bpl.learning.rule_parts import RuleParts, learns_feedback, whole_gradient
+from neuro_bpl.learning.rule_parts import RuleParts, learns_feedback
 from neuro_bpl.learning.single_step import SingleStep
 from neuro_bpl.learning.td_error import OWN_WEIGHTS, ROUTES
 from neuro_bpl.learning.traces import Sweeping, Trace
-from neuro_bpl.learning.whole_trial import WholeTrial, cortical_gradient, play, prediction_gradient
+from neuro_bpl.learning.true_online_view import TrueOnlineView
 from neuro_bpl.parameters import check, field, is_placeholder
 from neuro_bpl.refusals import refusal
 from neuro_bpl.trials import Trials
@@ -158,11 +155,13 @@ class LearningRule:
         circuit.check(trials)
         circuit.check_weights(weights)
         self.check_circuit(circuit)
-        if self.view == "true online":
-            raise not_held(self.name)
-        if self.view == "backward":
-            return backward_view.learn(self.parts, circuit, weights, trials, self._noise(key))
-        return self._forward(circuit, weights, trials, self._noise(key))
+        return self._in_view().learn(circuit, weights, trials, self._noise(key))
+
+    def _in_view(self) -> ForwardView | BackwardView | TrueOnlineView:
+        if self.view == "forward":
+            return ForwardView(self.parts)
+        steps = BackwardView(self.parts)
+        return steps if self.view == "backward" else TrueOnlineView(self.name, steps)
 
     def check_circuit(self, circuit: Circuit) -> None:
         """Refuse a circuit that lacks what the rule reads (`ValueError`)."""
@@ -181,29 +180,6 @@ class LearningRule:
         if not isinstance(key, jax.Array):
             raise no_key(self.name, key)
         return jax.random.key_data(key)
-
-    def _forward(self, circuit: Circuit, weights: Weights, trials: Trials, noise: Noise) -> tuple[Weights, Outcome]:
-        reroute = random_draws.rerouting(self.credit, weights, noise, trials.n_steps)
-        trial = play(circuit, weights, trials, self.credit.predicting, reroute)
-        credit = protocol.assign(self.credit, circuit, weights, trial)
-        cortex = self.cortical_gradient(circuit, weights, trial, credit)
-        if credit.prediction_errors is None:
-            theta = jax.tree.map(jnp.zeros_like, weights.cerebellum)
-        else:
-            theta = prediction_gradient(circuit, weights.cerebellum, trial, credit.prediction_errors)
-        gradient = Weights(cortex, trial.readout_gradient, theta)
-        gradient = whole_gradient(self.parts, circuit, weights, gradient, trial.steps_left)
-        return gradient, Outcome(trial.loss, accuracy(circuit.readout, trial.outputs, trials))
-
-    def cortical_gradient(
-        self, circuit: Circuit, weights: Weights, trial: WholeTrial, credit: Assignment
-    ) -> CorticalWeights:
-        """Gradient of the cortical weights from credit over a whole trial, swept backwards in time."""
-        if not isinstance(self.trace, Sweeping):
-            raise TypeError(f"{self.trace} is carried forward in time")
-        drives, credit_0 = self.trace.drives(circuit, weights, trial, credit)
-        s_0 = jacobian.initial_state_gradient(weights.cortex, credit_0)
-        return cortical_gradient(circuit.cortex, drives, trial)._replace(s_0=s_0)
 
     def init(
         self,
@@ -238,7 +214,7 @@ class LearningRule:
         """
         self._check_online()
         self.check_circuit(circuit)
-        return backward_view.init(self.parts, circuit, weights, n_trials, n_steps, self._noise(key))
+        return BackwardView(self.parts).init(circuit, weights, n_trials, n_steps, self._noise(key))
 
     def step(
         self,
@@ -257,7 +233,7 @@ class LearningRule:
         state, gradient, loss, outputs
             The state after the step, the step's share of the gradient, its loss (mean over trials), and yₜ.
         """
-        return backward_view.step(self.parts, circuit, weights, state, single_step, step_size)
+        return BackwardView(self.parts).step(circuit, weights, state, single_step, step_size)
 
     def held(self, before: Weights, after: Weights) -> Weights:
         """Weights after an update; those of feedback and olive as before where the rule does not let them learn."""

@@ -36,12 +36,13 @@ def whole_gradient(
         gradient = gradient._replace(olive=gradient.cortex.w_rec)
     gradient = circuit.regularized_gradient(gradient, weights, left_t)
     return gradient._replace(
-        feedback=gradient.feedback if learns_feedback(parts.credit) else _nothing(weights.feedback),
-        olive=gradient.olive if parts.td_error == "learned" else _nothing(weights.olive),
+        feedback=gradient.feedback if learns_feedback(parts.credit) else no_change(weights.feedback),
+        olive=gradient.olive if parts.td_error == "learned" else no_change(weights.olive),
     )
 
 
-def _nothing(weights: PyTree) -> PyTree:
+def no_change(weights: PyTree) -> PyTree:
+    """Return a gradient of zeros, in the structure of weights."""
     return jax.tree.map(jnp.zeros_like, weights)
 
 

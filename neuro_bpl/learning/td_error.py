@@ -13,6 +13,11 @@ ROUTES = ("exact", "diagonal", "random", "learned")
 OWN_WEIGHTS = ("random", "learned")
 
 
+def delta(bootstrapped: Float[Array, "state *batch"], prediction: Float[Array, "state *batch"]) -> Array:
+    """Return δₜ₋₁ = (lₜ + γ ĝₜ) Jₜ − ĝₜ₋₁, docs/theory.md (6), from its two terms."""
+    return bootstrapped - prediction
+
+
 class TDError(NamedTuple):
     """The two terms of δₜ₋₁, both from the present weights, and the trials that are not over yet."""
 
@@ -23,7 +28,7 @@ class TDError(NamedTuple):
     @property
     def delta(self) -> Float[Array, "state batch"]:
         """δₜ₋₁, docs/theory.md (6); zero after a trial's end."""
-        return jnp.where(self.alive, self.pulled - self.prediction, 0)
+        return jnp.where(self.alive, delta(self.pulled, self.prediction), 0)
 
 
 def pull(

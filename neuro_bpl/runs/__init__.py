@@ -3,6 +3,7 @@
 Offered: opening a run and what happened to its points, exporting it, the schema, and the list of what can be recorded.
 """
 
+from neuro_bpl.runs.attributes import grid
 from neuro_bpl.runs.contents import finished, statuses
 from neuro_bpl.runs.netcdf import export_netcdf
 from neuro_bpl.runs.pieces import FORMAT, FORMAT_VERSION, coordinate
@@ -20,6 +21,7 @@ __all__ = [
     "coordinate",
     "export_netcdf",
     "finished",
+    "grid",
     "open_run",
     "origin",
     "selected",

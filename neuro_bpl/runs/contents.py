@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import xarray as xr
 
-from neuro_bpl.runs import pieces, sweep_axes
+from neuro_bpl.runs import attributes, pieces, sweep_axes
 from neuro_bpl.runs.pieces import Label, Piece
 
 RUNNING, COMPLETE, DIVERGED, FAILED = "running", "complete", "diverged", "failed"
@@ -52,18 +52,18 @@ class Contents:
     @property
     def grid(self) -> dict[str, list]:
         """Named dims of the sweep and their values; {} for a single run."""
-        return json.loads(self.attrs["sweep"])
+        return attributes.grid(self.attrs)
 
     def tree(self) -> xr.DataTree:
         """The run: parts combined, with what happened to each point."""
         parts = {name: part for name, part in self.parts.items() if part.pieces}
         tree = sweep_axes.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
-        said = [
-            {"at": label, "status": status, "error": part.attrs.get("error", ""), "run": described}
+        records = [
+            attributes.point(label, status, description, part.attrs.get("error", ""))
             for part in self.parts.values()
-            for label, described, status in zip(part.labels, part.descriptions, part.statuses, strict=True)
+            for label, description, status in zip(part.labels, part.descriptions, part.statuses, strict=True)
         ]
-        tree.attrs = {**self.attrs, "points": json.dumps(said)}
+        tree.attrs = {**self.attrs, **attributes.of_points(records)}
         return tree
 
 
@@ -106,7 +106,7 @@ def finished(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
     """
     said = statuses(run)
     at_end = [point["at"] for point in said if point["status"] in (COMPLETE, DIVERGED)]
-    dims = [dim for dim in json.loads(run.attrs["sweep"]) if dim in values.dims]
+    dims = [dim for dim in attributes.grid(run.attrs) if dim in values.dims]
     ended = xr.zeros_like(values.isel({dim: 0 for dim in values.dims if dim not in dims}, drop=True), bool)
     for label in at_end:
         ended.loc[{dim: label[dim] for dim in dims}] = True
@@ -115,7 +115,7 @@ def finished(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
 
 def statuses(run: xr.DataTree) -> Sequence[dict[str, Any]]:
     """What happened to each point: its coordinates, status ("running", "complete", "diverged", "failed"), and error."""
-    return json.loads(run.attrs["points"])
+    return attributes.points(run.attrs)
 
 
 @runtime_checkable

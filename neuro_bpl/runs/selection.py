@@ -1,11 +1,11 @@
 """Points of a sweep chosen by name, and values of a run by rule."""
 
-import json
 from collections.abc import Sequence
 
 import xarray as xr
 
 from neuro_bpl.refusals import refusal
+from neuro_bpl.runs import attributes
 
 
 def by_rule(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
@@ -21,7 +21,7 @@ def by_rule(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
         values = values.rename(lambda_="rule").assign_coords(rule=names)
     elif "rule" not in values.dims:
         values = values.expand_dims(rule=[run.attrs["rule"]])
-    others = [dim for dim in json.loads(run.attrs["sweep"]) if dim in values.dims and dim != "rule"]
+    others = [dim for dim in attributes.grid(run.attrs) if dim in values.dims and dim != "rule"]
     if others:
         first = {dim: values[dim].values[0].item() for dim in others}
         raise refusal(
@@ -38,7 +38,7 @@ def selected(run: xr.DataTree, selection: Sequence[str]) -> xr.DataTree:
     """The points of a sweep at given values, each as "name=value" (`ValueError` where there is none)."""
     for text in selection:
         name, _, value = text.partition("=")
-        grid = json.loads(run.attrs["sweep"])
+        grid = attributes.grid(run.attrs)
         labels = {str(label): label for label in grid.get(name, [])}
         if value not in labels:
             allowed = ", ".join(f"{dim}={label}" for dim, axis in grid.items() for label in axis)
@@ -61,6 +61,6 @@ def _at(run: xr.DataTree, name: str, value: float | str) -> xr.DataTree:
 
 def _said_of(run: xr.DataTree, name: str, value: float | str) -> dict[str, str]:
     """What happened to the points that are left."""
-    said = json.loads(run.attrs.get("points", "[]"))
-    kept = [point for point in said if point["at"].get(name) == value]
-    return {"points": json.dumps(kept)} if said else {}
+    if "points" not in run.attrs:
+        return {}
+    return attributes.of_points([point for point in attributes.points(run.attrs) if point["at"].get(name) == value])

@@ -9,6 +9,7 @@ import xarray as xr
 
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import schema
+from neuro_bpl.runs.contents import statuses
 
 STEP = "circuit.cortex.dt"
 ORIGIN = ("model", "rule", "versions", "commit", "created_at", "simulator", "equations")
@@ -41,7 +42,7 @@ def network(
     chosen = _one(activity, "seed", seed, None)
     recorded = chosen.snapshot.values
     chosen = _one(chosen, "snapshot", snapshot, int(recorded[-1]))
-    description = next(point for point in json.loads(run.attrs["points"]) if point["at"] == label)
+    description = next(point for point in statuses(run) if point["at"] == label)
     attrs = {
         "seed": int(chosen.seed),
         "snapshot": int(chosen.snapshot),
@@ -53,7 +54,7 @@ def network(
 
 
 def _point(run: xr.DataTree, at: Mapping[str, Any]) -> dict[str, Any]:
-    labels = [point["at"] for point in json.loads(run.attrs["points"])]
+    labels = [point["at"] for point in statuses(run)]
     found = [label for label in labels if all(label.get(dim) == value for dim, value in at.items())]
     if len(found) != 1:
         shown = ", ".join(map(str, labels[:6]))

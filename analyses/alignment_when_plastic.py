@@ -8,17 +8,20 @@ evaluation, where the predictor is silent, is left out, and so are trials so wel
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COMMAND = (
     "python models/target_reaching.py --plastic --rule bp_lambda:0,bp_lambda:0.5,bp_lambda:1 --sweep n_steps=10,20"
@@ -75,7 +78,7 @@ def report(values: xr.DataArray) -> None:
             print(f"| {steps} | {rule} | {scripting.mean_and_spread(own, 2)} | {above} |")
 
 
-def draw_over_learning(axes: Axes, values: xr.DataArray) -> None:
+def draw_over_learning(axes: "Axes", values: xr.DataArray) -> None:
     """Cosine by update, for the shortest trials."""
     shortest = values.isel(n_steps=int(np.argmin(values.n_steps.values)))
     for rule in values.rule.values:
@@ -86,7 +89,7 @@ def draw_over_learning(axes: Axes, values: xr.DataArray) -> None:
     axes.legend(loc="best")
 
 
-def draw_by_length(axes: Axes, values: xr.DataArray) -> None:
+def draw_by_length(axes: "Axes", values: xr.DataArray) -> None:
     """Mean cosine while learning, by length of the trial."""
     for rule in values.rule.values:
         figures.line_with_spread(axes, values.sel(rule=rule).mean("update"), "n_steps", str(rule))
@@ -95,7 +98,7 @@ def draw_by_length(axes: Axes, values: xr.DataArray) -> None:
 
 
 @figures.styled
-def draw(values: xr.DataArray) -> Figure:
+def draw(values: xr.DataArray) -> "Figure":
     """Over learning, and by length of the trial where there are several."""
     several = values.sizes["n_steps"] > 1
     figure, panels = figures.panels(6.6 if several else 3.4, 2.6, 2 if several else 1)

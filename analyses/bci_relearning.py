@@ -12,19 +12,19 @@ over time steps of one session, so that nothing is said about other monkeys or s
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import figures, scripting
-from neuro_bpl.neural import fetch, read_golub
-from neuro_bpl.neural.measures import cursor, manifold, repertoire
-from neuro_bpl.neural.sessions.fetching import paths
+from neuro_bpl import figures, neural, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COMMAND, RECORDING = "python models/bci_relearning.py", "golub2018"
 MONKEY, IDLE = "monkey, learnt", "monkey, halves before learning"
@@ -50,23 +50,28 @@ class Parameters:
     output: str = field("data/figures/bci_relearning", "figure, without suffix; an older one there is replaced")
 
 
-def monkey(session: xr.DataTree, n_permutations: int) -> tuple[xr.Dataset, dict[str, repertoire.Interval], tuple]:
+def monkey(
+    session: xr.DataTree, n_permutations: int
+) -> tuple[xr.Dataset, dict[str, neural.measures.repertoire.Interval], tuple]:
     """Measures of the session before and after, intervals of some, and chance level and p of the repertoire change."""
     trials, decoders = session["trials"].to_dataset(), session["decoders"].to_dataset()
     before = (trials["phase"] == "before").values
     z, angle = session["activity/factors"].isel(time=0).values, trials["angle"].values
     counts = session["activity/spike_counts"]
-    progress = cursor.session_progress(session).transpose("mapping", "trial").values
+    progress = neural.measures.cursor.session_progress(session).transpose("mapping", "trial").values
     old, new = (_by_angle(progress[:, chosen], angle[chosen]) for chosen in (before, ~before))
     both, angles = (z[before], z[~before]), (angle[before], angle[~before])
-    intervals = {name: repertoire.mean_change(values, angles[1]) for name, values in _changes(both, angles).items()}
+    intervals = {
+        name: neural.measures.repertoire.mean_change(values, angles[1])
+        for name, values in _changes(both, angles).items()
+    }
     measured = _measured(both, angles, (counts[before], counts[~before]), decoders)
     values = {**measured, "perturbed": new[1] / old[0], "intuitive": new[0] / old[0], "start": old[1] / old[0]}
-    chance = repertoire.chance_of_change(*both, draws=n_permutations)
+    chance = neural.measures.repertoire.chance_of_change(*both, draws=n_permutations)
     return xr.Dataset(values), intervals, chance
 
 
-def without_learning(session: xr.DataTree) -> dict[str, repertoire.Interval]:
+def without_learning(session: xr.DataTree) -> dict[str, neural.measures.repertoire.Interval]:
     """Changes from the first to the second half of each angle's steps before learning, in the order of the file."""
     before = session["trials"]["phase"].values == "before"
     z, angle = session["activity/factors"].isel(time=0).values[before], session["trials"]["angle"].values[before]
@@ -75,24 +80,26 @@ def without_learning(session: xr.DataTree) -> dict[str, repertoire.Interval]:
         place[angle == one] = np.arange((angle == one).sum()) / (angle == one).sum()
     first, second = place < 0.5, place >= 0.5
     found = _changes((z[first], z[second]), (angle[first], angle[second]))
-    return {name: repertoire.mean_change(values, angle[second]) for name, values in found.items()}
+    return {name: neural.measures.repertoire.mean_change(values, angle[second]) for name, values in found.items()}
 
 
 def _changes(patterns: tuple, angles: tuple) -> dict[str, np.ndarray]:
     """Change of every later pattern, relative to all earlier ones and to those of the same movement."""
     return {
-        "overall": repertoire.repertoire_change(*patterns),
-        "specific": repertoire.movement_specific_change(patterns[0], angles[0], patterns[1], angles[1]),
+        "overall": neural.measures.repertoire.repertoire_change(*patterns),
+        "specific": neural.measures.repertoire.movement_specific_change(patterns[0], angles[0], patterns[1], angles[1]),
     }
 
 
 def simulated(rates: xr.DataArray, angles: np.ndarray, decoders: xr.Dataset) -> xr.Dataset:
     """Measures of one network at every snapshot: rates (snapshot, trial, time, unit)."""
     even = np.arange(rates.sizes["trial"]) // len(np.unique(angles)) % 2 == 0
-    z = cursor.factors(rates, decoders.isel(mapping=0)).transpose("snapshot", "trial", "time", "factor")
+    z = neural.measures.cursor.factors(rates, decoders.isel(mapping=0)).transpose("snapshot", "trial", "time", "factor")
     theta = np.deg2rad(angles)
     direction = xr.DataArray([np.cos(theta), np.sin(theta)], {"velocity": ["x", "y"]}, ("velocity", "trial"))
-    progress = cursor.progress(cursor.velocity(rates, decoders), direction).mean(("trial", "time"))
+    progress = neural.measures.cursor.progress(neural.measures.cursor.velocity(rates, decoders), direction).mean(
+        ("trial", "time")
+    )
     part = progress / progress.isel(snapshot=0, drop=True).sel(mapping="intuitive", drop=True)
     found = [_at_snapshot(z, rates, angles, even, decoders, at) for at in range(rates.sizes["snapshot"])]
     changes = xr.concat(found, rates["snapshot"])
@@ -112,13 +119,13 @@ def _at_snapshot(
 
 def _measured(patterns: tuple, angles: tuple, activity: tuple, decoders: xr.Dataset) -> dict[str, float]:
     """Repertoire, variance and manifold measures of patterns and activity before and after."""
-    shares = [manifold.residual_share(part, decoders.isel(mapping=0)) for part in activity]
+    shares = [neural.measures.manifold.residual_share(part, decoders.isel(mapping=0)) for part in activity]
     variances = {
-        f"variance_{name}": repertoire.variance_change(*patterns, _pushing(decoders, name))
+        f"variance_{name}": neural.measures.repertoire.variance_change(*patterns, _pushing(decoders, name))
         for name in _mappings(decoders)
     }
     means = {
-        name: float(np.mean([part.mean() for part in repertoire.by_angle(values, angles[1])]))
+        name: float(np.mean([part.mean() for part in neural.measures.repertoire.by_angle(values, angles[1])]))
         for name, values in _changes(patterns, angles).items()
     }
     return {**means, "outside": shares[1] - shares[0], **variances}
@@ -129,7 +136,7 @@ def _mappings(decoders: xr.Dataset) -> list[str]:
 
 
 def _pushing(decoders: xr.Dataset, name: str) -> np.ndarray:
-    return cursor.pushing_directions(decoders.sel(mapping=name)).transpose("velocity", "factor").values
+    return neural.measures.cursor.pushing_directions(decoders.sel(mapping=name)).transpose("velocity", "factor").values
 
 
 def _by_angle(progress: np.ndarray, angle: np.ndarray) -> np.ndarray:
@@ -203,7 +210,7 @@ def report(
         print(f"at the end, {rule}: regained {scripting.summary95(last, '+.3f')}")
 
 
-def draw_course(axes: Axes, found: xr.Dataset, recorded: xr.Dataset) -> None:
+def draw_course(axes: "Axes", found: xr.Dataset, recorded: xr.Dataset) -> None:
     """Progress under the permuted mapping by update."""
     for rule in found.rule.values:
         figures.line_with_spread(axes, found["perturbed"].sel(rule=rule), "snapshot", str(rule))
@@ -226,7 +233,7 @@ def draw_course(axes: Axes, found: xr.Dataset, recorded: xr.Dataset) -> None:
     axes.margins(x=0)
 
 
-def draw_against_recovery(axes: Axes, found: xr.Dataset, name: str, places: dict) -> None:
+def draw_against_recovery(axes: "Axes", found: xr.Dataset, name: str, places: dict) -> None:
     """A change against the regained part, mean over seeds at each snapshot, with the monkey as points."""
     course = regained(found).mean("seed")
     for rule in found.rule.values:
@@ -242,7 +249,7 @@ def draw_against_recovery(axes: Axes, found: xr.Dataset, name: str, places: dict
 
 
 @figures.styled
-def draw(found: xr.Dataset, recorded: xr.Dataset, intervals: dict, idle: dict, level: float) -> Figure:
+def draw(found: xr.Dataset, recorded: xr.Dataset, intervals: dict, idle: dict, level: float) -> "Figure":
     """Relearning, and what becomes of the repertoire meanwhile."""
     figure, panels = figures.panels(7.4, 2.8, 3)
     draw_course(panels[0], found, recorded)
@@ -259,12 +266,12 @@ def draw(found: xr.Dataset, recorded: xr.Dataset, intervals: dict, idle: dict, l
 
 def session_file(download: bool) -> Path:
     """The session in the folder of recordings; fetched where that is asked for."""
-    return (fetch(RECORDING) if download else paths(RECORDING))[0]
+    return (neural.fetch(RECORDING) if download else neural.sessions.fetching.paths(RECORDING))[0]
 
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    session = read_golub(p.recording or session_file(p.download))
+    session = neural.read_golub(p.recording or session_file(p.download))
     recorded, intervals, chance = monkey(session, p.n_permutations)
     idle = without_learning(session)
     found = models(Path(p.run))

@@ -8,16 +8,19 @@ true future gradient, mean over the evaluations after the first; loss is that on
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MEASURES = {"update_alignment": 2, "update_bias": 2, "update_variance": 1, "gradient_alignment": 2, "loss": 4}
 WORDS = {
@@ -72,14 +75,14 @@ def report(found: xr.Dataset) -> None:
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def by_parameter(axes: Axes, values: xr.DataArray, dim: str) -> None:
+def by_parameter(axes: "Axes", values: xr.DataArray, dim: str) -> None:
     """One line with a band of ± 1 SD for each form."""
     for form in values.rule.values.tolist():
         figures.line_with_spread(axes, values.sel(rule=form).dropna(dim, how="all"), dim, form)
     axes.set_xlabel({"lambda_": "λ", "td_error": "TD error"}.get(dim, dim))
 
 
-def by_form(axes: Axes, values: xr.DataArray) -> None:
+def by_form(axes: "Axes", values: xr.DataArray) -> None:
     """Seeds as dots, their mean as a bar."""
     for place, form in enumerate(values.rule.values.tolist()):
         one, colour = values.sel(rule=form).values.ravel(), figures.look(form)["color"]
@@ -89,7 +92,7 @@ def by_form(axes: Axes, values: xr.DataArray) -> None:
 
 
 @figures.styled
-def draw(found: xr.Dataset, title: str) -> Figure:
+def draw(found: xr.Dataset, title: str) -> "Figure":
     """Bias, variance and final loss: by form, or by form and one parameter."""
     figure, panels = figures.panels(8.6, 2.9, 3)
     dim = other_dim(found)

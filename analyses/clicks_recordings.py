@@ -12,19 +12,20 @@ Draws a figure (PNG and SVG) and prints Markdown tables.
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from clicks_sessions import by, sessions_of
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import stats
 
-from neuro_bpl import figures, scripting
-from neuro_bpl.neural import align, bin, choice_auc, psychometric, rectified
-from neuro_bpl.neural.measures.psychometry import curve, intervals
+from neuro_bpl import figures, neural, scripting
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WINDOWS = ((-0.3, 0.0), (0.0, 0.2), (0.2, 0.4))  # seconds from stimulus onset
 LOOKS = {"FOF": ("#0072B2", "-", "o"), "PPC": ("#D55E00", "--", "s")}
@@ -74,11 +75,11 @@ def counts_of(
     session: xr.DataTree, start: float, end: float, width: float, p: Parameters, until_off: bool = False
 ) -> xr.DataArray:
     """Counts from stimulus onset, of all spikes or those until its end; NaN where the recording had broken off."""
-    aligned = align(session, "stimulus_on", (start, end))
+    aligned = neural.align(session, "stimulus_on", (start, end))
     if until_off:
         ends = aligned["stimulus_off"].values[aligned["spike_trial"].values]
         aligned = aligned.isel(spike=aligned["spike_time"].values < ends)
-    counts = bin(aligned, width)
+    counts = neural.bin(aligned, width)
     return counts.where(counts["silent_run"] <= p.longest_silence)
 
 
@@ -96,8 +97,10 @@ def in_windows(session: xr.DataTree, p: Parameters) -> xr.DataArray:
 def tuning(counts: list[xr.DataArray], p: Parameters) -> Tuning:
     """Choice AUC of the units of several sessions, and that of choices shuffled within each session."""
     rng = np.random.default_rng(p.seed)
-    areas = [rectified(choice_auc(one)) for one in counts]
-    shuffled = [rectified(choice_auc(one, shuffled_choices(one, p.n_permutations, rng))) for one in counts]
+    areas = [neural.rectified(neural.choice_auc(one)) for one in counts]
+    shuffled = [
+        neural.rectified(neural.choice_auc(one, shuffled_choices(one, p.n_permutations, rng))) for one in counts
+    ]
     if sum(one.sizes["unit"] for one in areas) < 2:
         raise refusal("units", 1, "at least two of a region", "intervals are over units", "a folder with more sessions")
     joined, null = (xr.concat(found, "unit", coords="minimal", compat="override") for found in (areas, shuffled))
@@ -130,7 +133,10 @@ def report_rats(sessions: list[xr.DataTree], p: Parameters) -> None:
     print(f"{RATS}\n|---|---|---|---|---|---|---|---|---|")
     for rat, own in by("subject", sessions).items():
         trials = pooled(own)
-        fitted, bounds = psychometric(trials), intervals(trials, n_bootstrap=p.n_refits, seed=p.seed)
+        fitted, bounds = (
+            neural.psychometric(trials),
+            neural.measures.psychometry.intervals(trials, n_bootstrap=p.n_refits, seed=p.seed),
+        )
         parameters = (f"{float(fitted[name]):{at}} {between(bounds[name], at)}" for name, at in DIGITS.items())
         units = sum(session["units"].sizes["unit"] for session in own)
         silent = int((trials["silent_run"] > p.longest_silence).sum())
@@ -173,11 +179,11 @@ def pooled(sessions: list[xr.DataTree]) -> xr.Dataset:
     return xr.concat([session["trials"].to_dataset().drop_vars("trial") for session in sessions], "trial")
 
 
-def draw_choices(axes: Axes, sessions: list[xr.DataTree]) -> None:
+def draw_choices(axes: "Axes", sessions: list[xr.DataTree]) -> None:
     """Fractions of choices with their intervals, and the curve of each rat."""
     for region, own in by("region", sessions).items():
         colour, line, marker = LOOKS[region]
-        whole = psychometric(pooled(own))
+        whole = neural.psychometric(pooled(own))
         errors = abs(np.stack([whole["low"], whole["high"]]) - whole["fraction_right"].values)
         x = whole["mean_evidence"].values
         axes.errorbar(x, whole["fraction_right"], errors, fmt=marker, color=colour, markersize=3, linewidth=0.8)
@@ -185,13 +191,21 @@ def draw_choices(axes: Axes, sessions: list[xr.DataTree]) -> None:
             trials = pooled(rats)
             grid = np.linspace(float(trials["evidence"].min()), float(trials["evidence"].max()), 200)
             name = region if number == 0 else None
-            fit = psychometric(trials)
-            axes.plot(grid, curve(fit, grid), color=colour, linestyle=line, linewidth=0.9, alpha=0.7, label=name)
+            fit = neural.psychometric(trials)
+            axes.plot(
+                grid,
+                neural.measures.psychometry.curve(fit, grid),
+                color=colour,
+                linestyle=line,
+                linewidth=0.9,
+                alpha=0.7,
+                label=name,
+            )
     axes.set(xlabel="evidence (clicks, right − left)", ylabel="P(right)", ylim=(-0.02, 1.02), title="Choices")
     axes.legend(loc="upper left", title="one line a rat", alignment="left")
 
 
-def draw_course(axes: Axes, tunings: dict[str, Tuning], p: Parameters) -> None:
+def draw_course(axes: "Axes", tunings: dict[str, Tuning], p: Parameters) -> None:
     """Mean over units with its interval, and the 95th percentile of shuffles."""
     for region, found in tunings.items():
         colour, line, _ = LOOKS[region]
@@ -207,7 +221,7 @@ def draw_course(axes: Axes, tunings: dict[str, Tuning], p: Parameters) -> None:
     axes.legend(loc="upper left")
 
 
-def draw_windows(axes: Axes, tunings: dict[str, Tuning], p: Parameters) -> None:
+def draw_windows(axes: "Axes", tunings: dict[str, Tuning], p: Parameters) -> None:
     """One dot a unit, the mean with its interval (all trials, and those with the stimulus on), the mean of shuffles."""
     for side, (region, found) in zip((-1, 1), tunings.items(), strict=False):
         colour, _, marker = LOOKS[region]
@@ -230,7 +244,9 @@ def draw_windows(axes: Axes, tunings: dict[str, Tuning], p: Parameters) -> None:
 
 
 @figures.styled
-def draw(sessions: list[xr.DataTree], windows: dict[str, Tuning], courses: dict[str, Tuning], p: Parameters) -> Figure:
+def draw(
+    sessions: list[xr.DataTree], windows: dict[str, Tuning], courses: dict[str, Tuning], p: Parameters
+) -> "Figure":
     """Choices, and how well units tell them by time and by window."""
     figure, panels = figures.panels(7.6, 2.7, 3, (1, 1, 1.25))
     draw_choices(panels[0], sessions)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from neuro_bpl.neural import fetch, read
-from neuro_bpl.neural.sessions.fetching import paths
+from neuro_bpl import neural
 from neuro_bpl.refusals import refusal
 
 
@@ -17,14 +16,14 @@ def sessions_of(folder: str, download: bool = False) -> list[xr.DataTree]:
     ValueError
         If there are none.
     """
-    at = Path(folder) if folder else paths("hanks2015")[0].parent
+    at = Path(folder) if folder else neural.sessions.fetching.paths("hanks2015")[0].parent
     if download:
-        fetch("hanks2015", at.parent)
+        neural.fetch("hanks2015", at.parent)
     files = sorted(at.glob("*.mat"))
     if not files:
         fix = "--folder with the sessions; NEURO_BPL_DATA=…; or first analyses/clicks_recordings.py --download"
         raise refusal("folder", str(at), "a folder of sessions (*.mat)", "there are none in it", fix)
-    return [read(path) for path in files]
+    return [neural.read(path) for path in files]
 
 
 def by(attribute: str, sessions: list[xr.DataTree]) -> dict[str, list[xr.DataTree]]:

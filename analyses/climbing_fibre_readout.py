@@ -10,19 +10,21 @@ than on easy ones of the same outcome (|right − left clicks| up to its median 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import stats
 
 import neuro_bpl as nb
-from neuro_bpl import figures, scripting
-from neuro_bpl.neural import fetch, read_deverett, share_above
+from neuro_bpl import figures, neural, scripting
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COMMAND = "python models/evidence_accumulation.py"
 NUMBERS = ("total_rate", "shortest", "longest", "dt", "click_noise", "n_validation", "n_test", "n_probe")
@@ -157,7 +159,7 @@ def dealt(
 def report(found: xr.DataArray, null: xr.DataArray, belongs: xr.DataArray, recorded: xr.Dataset) -> None:
     """Print a Markdown table: each contrast and read-out; what was recorded; how many trials there are."""
     n_dendrites = recorded.sizes["dendrite"]
-    share = share_above(recorded["activity"])
+    share = neural.share_above(recorded["activity"])
     test = stats.binomtest(round(share * n_dendrites), n_dendrites).proportion_ci(method="wilson")
     print(f"| units with | rule | read-out | part, 95 % interval ({found.sizes['seed']} seeds) | shuffled, 95 % |")
     print("|---|---|---|---|---|")
@@ -178,7 +180,7 @@ def report(found: xr.DataArray, null: xr.DataArray, belongs: xr.DataArray, recor
         print(f"{rule}: trials of a network, mean: {words}")
 
 
-def draw_recorded(axes: Axes, recorded: xr.Dataset) -> None:
+def draw_recorded(axes: "Axes", recorded: xr.Dataset) -> None:
     """Each dendrite after errors against after correct choices."""
     error, correct = (recorded["activity"].sel(outcome=outcome).values for outcome in ("error", "correct"))
     low, high = np.quantile(np.concatenate([error, correct]), [0.002, 0.998])
@@ -186,12 +188,12 @@ def draw_recorded(axes: Axes, recorded: xr.Dataset) -> None:
     axes.plot(correct, error, ".", color="0.2", markersize=3, alpha=0.5, markeredgewidth=0)
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", title="Recorded: crus I of mice")
     axes.set(xlabel="activity after correct (figure's unit)", ylabel="activity after error (figure's unit)")
-    share = share_above(recorded["activity"])
+    share = neural.share_above(recorded["activity"])
     words = f"{100 * share:.1f} % of {error.size}\nabove the line"
     axes.text(0.98, 0.04, words, transform=axes.transAxes, ha="right")
 
 
-def draw_shares(axes: Axes, found: xr.DataArray, share: float) -> None:
+def draw_shares(axes: "Axes", found: xr.DataArray, share: float) -> None:
     """Seeds, mean and 95 % interval of each contrast and read-out of one rule."""
     for number, way in enumerate(found.read_out.values):
         marker, colour = MARKERS[str(way)]
@@ -210,13 +212,13 @@ def draw_shares(axes: Axes, found: xr.DataArray, share: float) -> None:
 
 
 @figures.styled
-def draw(found: xr.DataArray, recorded: xr.Dataset) -> Figure:
+def draw(found: xr.DataArray, recorded: xr.Dataset) -> "Figure":
     """What was recorded, and the parts of units by read-out, a panel for each rule."""
     n_rules = found.sizes["rule"]
     figure, panels = figures.panels(2.6 + 3.4 * n_rules, 2.7, 1 + n_rules, [2.6, *[3.4] * n_rules])
     draw_recorded(panels[0], recorded)
     for axes, rule in zip(panels[1:], found.rule.values, strict=True):
-        draw_shares(axes, found.sel(rule=rule), share_above(recorded["activity"]))
+        draw_shares(axes, found.sel(rule=rule), neural.share_above(recorded["activity"]))
         axes.set_title(f"{rule}: seeds, mean, 95 % interval")
     figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
@@ -238,7 +240,7 @@ def analyse(p: Parameters) -> None:
     belongs = conditions(outputs, trials)
     check_accuracy(belongs, run)
     said = read_outs(at_outcome(td_error, trials), p.baseline)
-    recorded = read_deverett(p.recording or fetch("deverett2018")[0])
+    recorded = neural.read_deverett(p.recording or neural.fetch("deverett2018")[0])
     found = shares(said, belongs)
     report(found, shuffled(said, belongs, p.shuffles), belongs, recorded)
     for path in figures.save(draw(found, recorded), p.output):

@@ -6,15 +6,18 @@ of log time and log memory over the larger half of the sizes, beside those of th
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Leading powers of n and T for a linear predictor, n units, k fixed: docs/theory.md, table of forms.
 EXPECTED = {
@@ -61,7 +64,7 @@ def exponents(found: xr.Dataset) -> list[str]:
     return lines
 
 
-def panel(axes: Axes, values: xr.DataArray, dim: str, factor: float, label: str) -> None:
+def panel(axes: "Axes", values: xr.DataArray, dim: str, factor: float, label: str) -> None:
     """One line for each form, on logarithmic axes."""
     for form in values.rule.values.tolist():
         one = values.sel(rule=form).dropna(dim)
@@ -74,7 +77,7 @@ def panel(axes: Axes, values: xr.DataArray, dim: str, factor: float, label: str)
 
 
 @figures.styled
-def draw(found: xr.Dataset) -> Figure:
+def draw(found: xr.Dataset) -> "Figure":
     """Time and memory, by units and by steps."""
     figure, panels = figures.panels(10.0, 2.9, 4)
     measures = [(name, dim) for name in ("time", "memory") for dim in DIMS]

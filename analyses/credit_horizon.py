@@ -9,17 +9,20 @@ is seen to solve a longer trial than the run has.  What has not come to its end 
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import finished, selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COMMANDS = "python models/copy_repeat.py, or python models/target_reaching.py --plastic --sweep n_steps=10,20,40"
 
@@ -96,7 +99,7 @@ def report(horizon: xr.DataArray) -> None:
             print(f"{one} − {other}, steps, 95 % interval: {scripting.summary95(paired, '+.1f')}")
 
 
-def draw_horizons(axes: Axes, horizon: xr.DataArray) -> None:
+def draw_horizons(axes: "Axes", horizon: xr.DataArray) -> None:
     """One dot a seed, and the mean with its 95 % interval."""
     for place, rule in enumerate(horizon.rule.values):
         values, colour = horizon.sel(rule=rule).values, figures.look(str(rule))["color"]
@@ -110,7 +113,7 @@ def draw_horizons(axes: Axes, horizon: xr.DataArray) -> None:
 
 
 @figures.styled
-def draw(horizon: xr.DataArray, course: xr.DataArray | None) -> Figure:
+def draw(horizon: xr.DataArray, course: xr.DataArray | None) -> "Figure":
     """Horizons at the end; before them how they grew, where that is known."""
     figure, panels = figures.panels(3.4 if course is None else 6.6, 2.7, 1 if course is None else 2)
     if course is not None:

@@ -7,17 +7,19 @@ distance of what was learnt in steps of dt from what was learnt in the shortest 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
 
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import schema, selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COMMAND = "python models/rate_loop_brian.py --simulator brian,array --refine 1,2,4,8,16 --plastic --n-cues 4"
 SHOWN = 3  # units of which there is a line
@@ -68,8 +70,10 @@ def from_limit(weights: xr.DataArray) -> xr.DataArray:
 
 
 @figures.styled
-def draw(run: xr.DataTree, weights: xr.DataArray) -> Figure:
+def draw(run: xr.DataTree, weights: xr.DataArray) -> "Figure":
     """One trial, the growth of the difference, and convergence in dt."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6.6, 4.8), layout="constrained")
     (rates, predictions), (growth, limit) = figure.subplots(2, 2)
     activity = run["activity"].to_dataset().isel(seed=0, snapshot=-1, trial=-1, refine=0)
@@ -83,7 +87,7 @@ def draw(run: xr.DataTree, weights: xr.DataArray) -> Figure:
     return figure
 
 
-def draw_trial(axes: Axes, values: xr.DataArray, neurons: str, dt: float, label: str) -> None:
+def draw_trial(axes: "Axes", values: xr.DataArray, neurons: str, dt: float, label: str) -> None:
     """Lines: array engine; dots: Brian2."""
     largest = np.abs(values.sel(simulator="array")).max("time").argsort()[-SHOWN:].values
     for shade, one in zip(("#000000", "#0072B2", "#D55E00"), largest, strict=False):
@@ -95,7 +99,7 @@ def draw_trial(axes: Axes, values: xr.DataArray, neurons: str, dt: float, label:
     axes.legend(handles[:2], labels[:2])
 
 
-def draw_growth(axes: Axes, difference: xr.DataArray) -> None:
+def draw_growth(axes: "Axes", difference: xr.DataArray) -> None:
     """Difference of the weights over trials, a line each seed."""
     for seed in difference.seed.values:
         axes.semilogy(difference.snapshot, difference.sel(seed=seed), "o-", color="#0072B2", markersize=3, alpha=0.6)
@@ -105,7 +109,7 @@ def draw_growth(axes: Axes, difference: xr.DataArray) -> None:
     )
 
 
-def draw_limit(axes: Axes, distance: xr.DataArray, dt: float) -> None:
+def draw_limit(axes: "Axes", distance: xr.DataArray, dt: float) -> None:
     """Distance from the shortest steps against dt, a line each seed, and one of slope 1."""
     steps = dt / distance.refine.values
     for seed in distance.seed.values:
@@ -116,15 +120,17 @@ def draw_limit(axes: Axes, distance: xr.DataArray, dt: float) -> None:
     whole_decades(axes, distance)
     axes.set_title("Limit of continuous time")
     axes.set_xticks(steps, [f"{step:g}" for step in steps])
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.legend(loc="upper left")
 
 
-def whole_decades(axes: Axes, values: xr.DataArray) -> None:
+def whole_decades(axes: "Axes", values: xr.DataArray) -> None:
     """Ticks at powers of ten, with one at either end."""
+    from matplotlib import ticker
+
     low, high = np.floor(np.log10(float(values.min()))), np.ceil(np.log10(float(values.max())))
     axes.set_ylim(10**low, 10**high)
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def report(weights: xr.DataArray) -> None:

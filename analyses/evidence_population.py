@@ -11,21 +11,22 @@ before they learn: what learning by any rule adds is the difference from them.  
 
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from clicks_regions import DT, NEWBORN, NOISE, Region, View, region_of
 from clicks_sessions import by, sessions_of
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import figures, scripting
-from neuro_bpl.neural import choice_auc, compare, decode, pseudo_trials, psychometric, rectified, table
-from neuro_bpl.neural.measures.psychometry import curve
+from neuro_bpl import figures, neural, scripting
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 METRICS = ("predictivity", "cca", "procrustes", "cka", "rsa")  # too few times for dynamics
 LOOKS = {"FOF": ("#117733", "o"), "PPC": ("#882255", "s")}
@@ -110,7 +111,7 @@ def correct(trials: xr.Dataset) -> float:
 
 def sensitivity(trials: xr.Dataset) -> float:
     """Slope of the psychometric curve, logits per click; NaN for a network that always goes to one side."""
-    return float(psychometric(trials)["sensitivity"]) if is_two_sided(trials) else float("nan")
+    return float(neural.psychometric(trials)["sensitivity"]) if is_two_sided(trials) else float("nan")
 
 
 def is_two_sided(trials: xr.Dataset) -> bool:
@@ -120,8 +121,10 @@ def is_two_sided(trials: xr.Dataset) -> bool:
 
 def tuning(found: Region) -> dict[str, xr.DataArray]:
     """Rectified choice AUC by time: of recorded units, and the mean over units of each network."""
-    rats = rectified(choice_auc(found.recording))
-    networks = {name: rectified(choice_auc(one, one["choice"])).mean("unit") for name, one in found.models.items()}
+    rats = neural.rectified(neural.choice_auc(found.recording))
+    networks = {
+        name: neural.rectified(neural.choice_auc(one, one["choice"])).mean("unit") for name, one in found.models.items()
+    }
     return {"rats": rats.rename(unit="seed").transpose("seed", "time"), **networks}
 
 
@@ -133,7 +136,7 @@ def chance(found: Region, p: Parameters) -> xr.DataArray:
         session = str(unit.item()).partition("/")[0]
         rng = np.random.default_rng([p.seed, zlib.crc32(session.encode())])  # units of a session share its shuffles
         orders = rng.permuted(np.tile(own["went_right"].values, (p.n_permutations, 1)), axis=1)
-        null.append(rectified(choice_auc(own, xr.DataArray(orders, dims=("shuffle", "trial")))))
+        null.append(neural.rectified(neural.choice_auc(own, xr.DataArray(orders, dims=("shuffle", "trial")))))
     return xr.concat(null, "unit", coords="minimal", compat="override").mean("unit")
 
 
@@ -142,9 +145,11 @@ def chance(found: Region, p: Parameters) -> xr.DataArray:
 
 def decoded(found: Region, label: str, kind: str, p: Parameters) -> dict[str, list[xr.Dataset]]:
     """Choice or condition, read from the last bin of as many units and trials as were recorded (`pseudo_trials`)."""
-    rats = pseudo_trials(found.recording.isel(time=[-1]), label, p.seed)
+    rats = neural.pseudo_trials(found.recording.isel(time=[-1]), label, p.seed)
     most = int(np.unique(rats[label], return_counts=True)[1].max())
-    scores = {"rats": [decode(rats, label, kind=kind, n_splits=FOLDS, n_permutations=p.n_permutations, seed=p.seed)]}
+    scores = {
+        "rats": [neural.decode(rats, label, kind=kind, n_splits=FOLDS, n_permutations=p.n_permutations, seed=p.seed)]
+    }
     rng = np.random.default_rng(p.seed)
     for name, one in found.models.items():
         own = [_network(one, seed, rats.sizes["unit"], rng) for seed in range(one.sizes["seed"])]
@@ -157,7 +162,7 @@ def _decoded(network: xr.DataArray, label: str, kind: str, most: int, seed: int)
     counts = np.unique(network[label], return_counts=True)[1]
     if counts.min() < FOLDS or (label == "went_right" and not is_two_sided(network.coords.to_dataset())):
         return xr.Dataset({"score": ("time", [np.nan])})
-    return decode(pseudo_trials(network, label, seed, most), label, kind=kind, n_splits=FOLDS, seed=seed)
+    return neural.decode(neural.pseudo_trials(network, label, seed, most), label, kind=kind, n_splits=FOLDS, seed=seed)
 
 
 def _network(rates: xr.DataArray, seed: int, n_units: int, rng: np.random.Generator) -> xr.DataArray:
@@ -172,7 +177,7 @@ def _network(rates: xr.DataArray, seed: int, n_units: int, rng: np.random.Genera
 
 def compared(found: Region, trials: dict[str, list[xr.Dataset]], p: Parameters) -> xr.Dataset:
     """Similarity of the networks of every rule to one region."""
-    return compare(
+    return neural.compare(
         {name: one.drop_vars("choice") for name, one in found.models.items()},
         found.recording,
         metrics=METRICS,
@@ -203,17 +208,17 @@ def report(name: str, found: Findings, recording: xr.DataArray, p: Parameters) -
     for scores in (found.choice, found.evidence):
         one = scores["rats"][0].isel(time=0)
         nulls.append(f"{float(one['null_mean']):.3f}, {float(one['null_95']):.3f} (p = {float(one['p']):.3f})")
-    print(f"| rats, shuffled: mean, 95th percentile | | | {' | '.join(nulls)} |\n\n{table(found.similarity)}")
+    print(f"| rats, shuffled: mean, 95th percentile | | | {' | '.join(nulls)} |\n\n{neural.table(found.similarity)}")
 
 
 # ----------------------------------------------------------------------------------------------------------- figure
 
 
-def draw_choices(axes: Axes, regions: dict[str, Findings]) -> None:
+def draw_choices(axes: "Axes", regions: dict[str, Findings]) -> None:
     """Fractions of the rats' choices with intervals, and curves of rats and of networks that heard the same."""
     for region, found in regions.items():
         colour, marker = LOOKS.get(region, OTHER)
-        whole = psychometric(found.trials["rats"][0])
+        whole = neural.psychometric(found.trials["rats"][0])
         errors = abs(np.stack([whole["low"], whole["high"]]) - whole["fraction_right"].values)
         look = {"fmt": marker, "color": colour, "markersize": 3, "label": region}
         axes.errorbar(whole["mean_evidence"], whole["fraction_right"], errors, **look)
@@ -221,13 +226,13 @@ def draw_choices(axes: Axes, regions: dict[str, Findings]) -> None:
         of_all = xr.concat(found.trials[rule], "trial")
         if not is_two_sided(of_all):
             continue  # no curve to fit
-        fit, grid = psychometric(of_all), np.linspace(*np.quantile(of_all["evidence"], (0.01, 0.99)), 100)
-        axes.plot(grid, curve(fit, grid), label=rule, **figures.look(rule))
+        fit, grid = neural.psychometric(of_all), np.linspace(*np.quantile(of_all["evidence"], (0.01, 0.99)), 100)
+        axes.plot(grid, neural.measures.psychometry.curve(fit, grid), label=rule, **figures.look(rule))
     axes.set(xlabel="evidence (clicks, right − left)", ylabel="P(right)", title="Choices on the same trials")
     axes.legend(loc="upper left", fontsize=6.5)
 
 
-def draw_tuning(axes: Axes, regions: dict[str, Findings]) -> None:
+def draw_tuning(axes: "Axes", regions: dict[str, Findings]) -> None:
     """Choice AUC by time: units of each region with their interval, above those of shuffles; and networks."""
     for region, found in regions.items():
         colour, marker = LOOKS.get(region, OTHER)
@@ -242,7 +247,7 @@ def draw_tuning(axes: Axes, regions: dict[str, Findings]) -> None:
     axes.text(0.03, 0.97, "dotted: 95 % of shuffles", transform=axes.transAxes, va="top", fontsize=6.5)
 
 
-def draw_similarity(axes: Axes, region: str, result: xr.Dataset) -> None:
+def draw_similarity(axes: "Axes", region: str, result: xr.Dataset) -> None:
     """Score of every network by measure and rule, with the ceiling above and the 95th percentile of the null below."""
     rules = [str(rule) for rule in result["rule"].values]
     for at, metric in enumerate(result["metric"].values):
@@ -262,7 +267,7 @@ def draw_similarity(axes: Axes, region: str, result: xr.Dataset) -> None:
 
 
 @figures.styled
-def draw(regions: dict[str, Findings]) -> Figure:
+def draw(regions: dict[str, Findings]) -> "Figure":
     """Choices, tuning, and similarity to each region."""
     figure, panels = figures.panels(4.6 + 2.6 * len(regions), 2.8, 2 + len(regions))
     draw_choices(panels[0], regions)

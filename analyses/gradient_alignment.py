@@ -6,16 +6,19 @@ prints the mean cosine at the end and the paired differences between rules.
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import selection
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = "cividis"
 
@@ -35,7 +38,7 @@ def over_learning(alignment: xr.DataArray) -> xr.DataArray:
 
 
 @figures.styled
-def draw(alignment: xr.DataArray) -> Figure:
+def draw(alignment: xr.DataArray) -> "Figure":
     """Over learning on the left; by step of the trial and update, one map a rule, on the right."""
     rules = [str(rule) for rule in alignment.rule.values]
     figure, (learning, *maps) = figures.panels(2.6 + 1.6 * len(rules), 2.6, 1 + len(rules), [1.6, *[1] * len(rules)])

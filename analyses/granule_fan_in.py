@@ -8,18 +8,19 @@ by seed: the cortex, its task and the number of synapses of each cell and fibre 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
-from neuro_bpl import figures, scripting
-from neuro_bpl.neural import participation_ratio
-from neuro_bpl.neural.datasets.nguyen2023 import sharing
+from neuro_bpl import figures, neural, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COMMAND = "python models/granule_wiring.py --sweep wiring=measured,rewired,4"
 MEASURED, REWIRED = "measured", "rewired"
@@ -38,13 +39,15 @@ class Parameters:
 def dimension(rates: xr.DataArray) -> xr.DataArray:
     """Participation ratio over trials and steps (Litwin-Kumar et al. 2017)."""
     samples = rates.stack(sample=("trial", "time"))
-    return xr.apply_ufunc(participation_ratio, samples, input_core_dims=[["sample", "granule"]], vectorize=True)
+    return xr.apply_ufunc(neural.participation_ratio, samples, input_core_dims=[["sample", "granule"]], vectorize=True)
 
 
 def shared(masks: xr.DataArray) -> xr.DataArray:
     """Fibres that two granule cells have in common, root mean square over pairs (`connectome.sharing`)."""
     sides = [dim for dim in masks.dims if dim not in ("wiring", "seed")]
-    return xr.apply_ufunc(sharing, masks.astype(float), input_core_dims=[sides], vectorize=True)
+    return xr.apply_ufunc(
+        neural.datasets.nguyen2023.sharing, masks.astype(float), input_core_dims=[sides], vectorize=True
+    )
 
 
 def outcomes(run: xr.DataTree) -> xr.Dataset:
@@ -74,7 +77,7 @@ def report(found: xr.Dataset) -> None:
         print(f"| {wiring} | {' | '.join(own)} | {apart} |")
 
 
-def draw_by_wiring(axes: Axes, values: xr.DataArray) -> None:
+def draw_by_wiring(axes: "Axes", values: xr.DataArray) -> None:
     """A line a seed, for pairs, and the mean with its 95 % interval."""
     places = np.arange(values.sizes["wiring"])
     for seed in values.seed.values:
@@ -90,7 +93,7 @@ def draw_by_wiring(axes: Axes, values: xr.DataArray) -> None:
 
 
 @figures.styled
-def draw(found: xr.Dataset) -> Figure:
+def draw(found: xr.Dataset) -> "Figure":
     """Alignment and dimension by wiring."""
     figure, panels = figures.panels(6.6, 2.7, 2)
     for axes, (name, words) in zip(panels, NAMES.items(), strict=True):

@@ -4,17 +4,19 @@ Reads a run with a `rule` dimension, writes a figure (PNG and SVG) and prints a 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 REFERENCE = "BPTT"
 
@@ -40,7 +42,7 @@ def final_differences(accuracy: xr.DataArray, reference: str) -> xr.Dataset:
 
 
 @figures.styled
-def draw(accuracy: xr.DataArray) -> Figure:
+def draw(accuracy: xr.DataArray) -> "Figure":
     """Learning curves on the left, paired differences on the right."""
     figure, (curves, gaps) = figures.panels(6.6, 2.5, 2)
     for rule in accuracy.rule.values:
@@ -52,8 +54,10 @@ def draw(accuracy: xr.DataArray) -> Figure:
     return figure
 
 
-def draw_differences(axes: Axes, accuracy: xr.DataArray) -> None:
+def draw_differences(axes: "Axes", accuracy: xr.DataArray) -> None:
     """One dot a seed, mean and 95 % interval."""
+    from matplotlib import ticker
+
     final, differences = 100 * accuracy.isel(update=-1), final_differences(accuracy, REFERENCE)
     axes.axhline(0, color="0.6", linewidth=0.8)
     for x, rule in enumerate(differences.rule.values):
@@ -65,7 +69,7 @@ def draw_differences(axes: Axes, accuracy: xr.DataArray) -> None:
     axes.set_xticks(range(differences.sizes["rule"]), differences.rule.values)
     axes.set(xlim=(-0.6, differences.sizes["rule"] - 0.4), ylabel="difference (percentage points)")
     axes.set_title(f"At the end: paired differences from {REFERENCE}")
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
 
 
 def report(accuracy: xr.DataArray) -> None:

@@ -17,18 +17,21 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from credit_horizon import horizons
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import finished, grid, selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DATASETS = {"digits": "8×8 digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 VERDICTS = {True: " Holds.", False: " Does not hold.", None: " Undecided: seeds have no result."}
@@ -179,7 +182,7 @@ def report(found: list[Column]) -> str:
     return "\n".join([*lines, ""])
 
 
-def draw_column(axes: Axes, column: Column, rules: list[str]) -> None:
+def draw_column(axes: "Axes", column: Column, rules: list[str]) -> None:
     """Seeds as dots, mean with its 95 % interval, the rules from above to below."""
     for place, rule in enumerate(rules):
         values = _of(column, rule)
@@ -193,7 +196,7 @@ def draw_column(axes: Axes, column: Column, rules: list[str]) -> None:
 
 
 @figures.styled
-def draw(found: list[Column]) -> Figure:
+def draw(found: list[Column]) -> "Figure":
     """One panel for each task, one row for each rule."""
     rules = rules_of(found)
     figure, panels = figures.panels(2.2 * len(found) + 0.8, 0.9 + 0.2 * len(rules), len(found))

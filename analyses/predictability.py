@@ -11,15 +11,13 @@ intervals over seeds.  Nothing is compared between different lengths.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Key
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import linalg
 
 import neuro_bpl as nb
@@ -30,6 +28,10 @@ from neuro_bpl.learning import gradient_measures
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import contents
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COMMAND = "python models/copy_repeat.py --rule bp_lambda:1 --n-updates 1500 --n-evaluations 300 --n-snapshots 300"
 TASKS = ("CopyRepeat", "TargetReaching", "SequentialImages")
@@ -179,7 +181,7 @@ def report(found: xr.Dataset) -> None:
         print(f"| {told} | {scripting.summary95(found['best'].sel(age=age).mean('update').values, '.2f')} |")
 
 
-def draw_over_learning(axes: Axes, found: xr.Dataset, rule: str) -> None:
+def draw_over_learning(axes: "Axes", found: xr.Dataset, rule: str) -> None:
     """What is learnt, and what could be known, by update."""
     figures.line_with_spread(axes, found["learnt"], "update", rule)
     axes.lines[-1].set_label(f"ĝ of {rule}")
@@ -191,7 +193,7 @@ def draw_over_learning(axes: Axes, found: xr.Dataset, rule: str) -> None:
     axes.legend(loc="lower right")
 
 
-def draw_by_age(axes: Axes, found: xr.Dataset) -> None:
+def draw_by_age(axes: "Axes", found: xr.Dataset) -> None:
     """How a prediction that was the best one ages: one dot a seed, and the mean with its 95 % interval."""
     by_age = found["best"].mean("update")
     ages = found.age.values * int(found["update"][0])
@@ -206,7 +208,7 @@ def draw_by_age(axes: Axes, found: xr.Dataset) -> None:
 
 
 @figures.styled
-def draw(found: xr.Dataset, rule: str) -> Figure:
+def draw(found: xr.Dataset, rule: str) -> "Figure":
     """Over learning, and by age."""
     figure, panels = figures.panels(6.6, 2.6, 2)
     draw_over_learning(panels[0], found, rule)

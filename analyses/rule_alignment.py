@@ -5,15 +5,18 @@ each rule the cosine with BPTT's gradient, the relative error of one draw, squar
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MEASURES = {"cosine": 2, "relative_error": 2, "bias_squared": 2, "variance": 1}
 
@@ -40,7 +43,7 @@ def table(comparison: xr.Dataset) -> xr.Dataset:
 
 
 @figures.styled
-def draw(cosines: xr.DataArray, title: str) -> Figure:
+def draw(cosines: xr.DataArray, title: str) -> "Figure":
     """One cell for each pair of rules, with its cosine."""
     figure, (axes,) = figures.panels(6.6, 5.6)
     names, values = [str(rule) for rule in cosines.observed.values], cosines.values

@@ -10,17 +10,20 @@ where benchmarks/online_rules.py has measured it.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import stats
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 EXACT = ("BPTT", "RTRL")
 STRONG, SIGNIFICANT = -0.5, 0.05
@@ -56,7 +59,7 @@ def rank_correlation(found: xr.Dataset) -> tuple[float, float, int]:
 
 
 @figures.styled
-def draw(found: dict[str, xr.Dataset]) -> Figure:
+def draw(found: dict[str, xr.Dataset]) -> "Figure":
     """One panel for each task, one point for each rule."""
     figure, panels = figures.panels(1.9 * len(found) + 1.6, 2.9, len(found))
     for axes, (task, one) in zip(panels, found.items(), strict=True):
@@ -66,7 +69,7 @@ def draw(found: dict[str, xr.Dataset]) -> Figure:
     return figure
 
 
-def draw_task(axes: Axes, task: str, found: xr.Dataset) -> None:
+def draw_task(axes: "Axes", task: str, found: xr.Dataset) -> None:
     """Mean ± SD over seeds in both directions; a logarithmic axis where losses differ by orders of magnitude."""
     means = found["loss"].mean("seed")
     wide = float(means.max()) > WIDE * float(means.min())

@@ -8,17 +8,19 @@ with the gradient that it can learn, that through the leak of filtered spikes, a
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import schema
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COMMAND = "python models/spiking_loop_brian.py --seeds 5"
 REFERENCE, GRADIENT = "no cerebellum", "gradient_alignment"
@@ -96,7 +98,7 @@ def report(run: xr.DataTree) -> None:
         print(f"| {rule} | {scripting.mean_and_spread(loss.sel(rule=rule).values, 3)} | {beside} | {said} |")
 
 
-def draw_spikes(axes: Axes, run: xr.DataTree, p: Parameters) -> None:
+def draw_spikes(axes: "Axes", run: xr.DataTree, p: Parameters) -> None:
     """A raster of the cortex in one trial after learning, with cue and window."""
     spikes = run["activity"]["spikes"].sel(rule=p.network).isel(snapshot=-1, seed=p.seed, trial=p.trial)
     constants = run["parameters"].to_dataset()
@@ -112,7 +114,7 @@ def draw_spikes(axes: Axes, run: xr.DataTree, p: Parameters) -> None:
     axes.set_title(f"Spikes of one trial\n({p.network})", pad=14)
 
 
-def draw_over_learning(axes: Axes, run: xr.DataTree) -> None:
+def draw_over_learning(axes: "Axes", run: xr.DataTree) -> None:
     """Loss in evaluations."""
     loss = run["evaluation"]["loss"].sel(split="test")
     for rule in loss.rule.values:
@@ -127,11 +129,13 @@ def draw_over_learning(axes: Axes, run: xr.DataTree) -> None:
     axes.legend(loc="upper right", handlelength=2.5)
 
 
-def plain_numbers(axes: Axes) -> None:
+def plain_numbers(axes: "Axes") -> None:
     """Ticks of a logarithmic axis as 0.1, 0.2, 0.5."""
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    from matplotlib import ticker
+
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def in_logarithms(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
@@ -141,7 +145,7 @@ def in_logarithms(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray, xr.
     return np.exp(mean), np.exp(mean - spread), np.exp(mean + spread)
 
 
-def draw_ratios(axes: Axes, run: xr.DataTree) -> None:
+def draw_ratios(axes: "Axes", run: xr.DataTree) -> None:
     """Final loss over that of the reference: one dot a seed, mean and 95 % interval."""
     loss = final_loss(run)
     others = [str(rule) for rule in loss.rule.values if rule != REFERENCE]
@@ -159,7 +163,7 @@ def draw_ratios(axes: Axes, run: xr.DataTree) -> None:
 
 
 @figures.styled
-def draw(run: xr.DataTree, p: Parameters) -> Figure:
+def draw(run: xr.DataTree, p: Parameters) -> "Figure":
     """Spikes, loss over learning, ratios at the end."""
     figure, (spikes, curves, gaps) = figures.panels(7.2, 2.7, 3, (1, 1.15, 1))
     draw_spikes(spikes, run, p)

@@ -6,16 +6,19 @@ learning the error shrinks and moves to earlier steps, as far as prediction reac
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import selection
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = "cividis"
 
@@ -41,7 +44,7 @@ def place(size: xr.DataArray) -> xr.DataArray:
 
 
 @figures.styled
-def draw(size: xr.DataArray) -> Figure:
+def draw(size: xr.DataArray) -> "Figure":
     """Size and place over learning; by step of the trial and update, one map a rule."""
     rules = [str(rule) for rule in size.rule.values]
     ratios = [1.4, 1.4, *[1] * len(rules)]

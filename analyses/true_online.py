@@ -6,17 +6,20 @@ and SVG); prints the differences with 95 % intervals.  Cosines are means over st
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMS, ALPHA = ("true_online", "history"), "predictor_learning_rate"
 COMMAND = (
@@ -62,7 +65,7 @@ def report(values: xr.DataArray) -> None:
         print(f"| {alpha:g} | {' | '.join(means)} | {mean:+.4f} ({low:+.4f} to {high:+.4f}) |")
 
 
-def draw_difference(axes: Axes, values: xr.DataArray) -> None:
+def draw_difference(axes: "Axes", values: xr.DataArray) -> None:
     """Every seed as a dot, the mean with its interval."""
     gain = difference(values)
     alphas = gain[ALPHA].values
@@ -78,7 +81,7 @@ def draw_difference(axes: Axes, values: xr.DataArray) -> None:
 
 
 @figures.styled
-def draw(values: xr.DataArray) -> Figure:
+def draw(values: xr.DataArray) -> "Figure":
     """Cosines by α, and their differences."""
     figure, (left, right) = figures.panels(7.0, 2.7, 2)
     for form in FORMS:

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from stopwatch import seconds
 
-from neuro_bpl import scripting
-from neuro_bpl.neural import align, bin, from_arrays, read
+from neuro_bpl import neural, scripting
 from neuro_bpl.parameters import check, field
 
 HEADER = "| step | time (s) | peak memory (MB) |\n|---|---|---|"
@@ -64,17 +63,17 @@ def steps(p: Parameters, folder: Path) -> dict[str, Callable[[], Any]]:
     """What is measured, by name."""
     trains, events = recording(p)
     trials = {"go": (events, "s", "go cue")}
-    session = from_arrays(trains, trials)
-    aligned = align(session, "go", WINDOW)
+    session = neural.from_arrays(trains, trials)
+    aligned = neural.align(session, "go", WINDOW)
     measured = {
-        "from_arrays": lambda: from_arrays(trains, trials),
-        "align": lambda: align(session, "go", WINDOW),
-        "bin": lambda: bin(aligned, WIDTH),
-        "all three": lambda: bin(align(from_arrays(trains, trials), "go", WINDOW), WIDTH),
+        "from_arrays": lambda: neural.from_arrays(trains, trials),
+        "align": lambda: neural.align(session, "go", WINDOW),
+        "bin": lambda: neural.bin(aligned, WIDTH),
+        "all three": lambda: neural.bin(neural.align(neural.from_arrays(trains, trials), "go", WINDOW), WIDTH),
     }
     if all(map(importlib.util.find_spec, ("pynwb", "neuro_bpl.neural.sessions.nwb"))):
         write_nwb(folder / "spikes.nwb", trains, events)
-        measured["read NWB"] = lambda: read(folder / "spikes.nwb")
+        measured["read NWB"] = lambda: neural.read(folder / "spikes.nwb")
     return measured
 
 

@@ -16,10 +16,9 @@ import numpy as np
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import scripting
+from neuro_bpl import neural, scripting
 from neuro_bpl.circuit import ReadoutWeights
 from neuro_bpl.learning import NAMED as RULES
-from neuro_bpl.neural.measures import cursor, manifold
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.center_out import CenterOut
@@ -150,7 +149,9 @@ def calibrated(p: Parameters, rates: xr.DataArray) -> xr.Dataset:
 
     def one(seed: int) -> xr.Dataset:
         own = rates.sel(seed=seed, drop=True)
-        return manifold.mapping(manifold.intrinsic_manifold(own, p.n_factors), own, wanted)
+        return neural.measures.manifold.mapping(
+            neural.measures.manifold.intrinsic_manifold(own, p.n_factors), own, wanted
+        )
 
     return xr.concat([one(seed) for seed in rates.seed.values], rates.seed)
 
@@ -161,7 +162,7 @@ def perturbed(p: Parameters, intuitive: xr.Dataset, rates: xr.DataArray) -> xr.D
     def one(seed: int) -> xr.Dataset:
         mapping, rng = intuitive.sel(seed=seed, drop=True), np.random.default_rng(seed)
         order = permutation(p, mapping, rates.sel(seed=seed, drop=True), rng)
-        return manifold.permuted(mapping, order)
+        return neural.measures.manifold.permuted(mapping, order)
 
     after = xr.concat([one(seed) for seed in rates.seed.values], rates.seed)
     return xr.concat([intuitive, after], xr.Variable("mapping", list(MAPPINGS)), data_vars="all")
@@ -172,7 +173,7 @@ def permutation(p: Parameters, intuitive: xr.Dataset, rates: xr.DataArray, rng: 
 
     Progress without the offset is Σ K ∘ ⟨d ẑᵀ⟩, with the columns of ⟨d ẑᵀ⟩ permuted.
     """
-    latents = intuitive["sigma_z"] * cursor.latents(rates, intuitive)
+    latents = intuitive["sigma_z"] * neural.measures.cursor.latents(rates, intuitive)
     tuning = (directions(p) * latents).mean(("trial", "time")).transpose("velocity", "latent").values
     gain = intuitive["K"].transpose("velocity", "latent").values
     drawn = np.array([rng.permutation(p.n_factors) for _ in range(p.n_permutations)])

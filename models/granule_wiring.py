@@ -16,10 +16,8 @@ import numpy as np
 import xarray as xr
 
 import neuro_bpl as nb
-from neuro_bpl import scripting
+from neuro_bpl import neural, scripting
 from neuro_bpl.circuit import GranularWeights, fan_in_mask
-from neuro_bpl.neural import fetch
-from neuro_bpl.neural.datasets import nguyen2023
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 
@@ -73,7 +71,7 @@ class Parameters:
 @cache
 def graph(path: str) -> xr.Dataset:
     """The measured graph, read once."""
-    return nguyen2023.read_connectome(path or fetch("nguyen2023")[0])
+    return neural.datasets.nguyen2023.read_connectome(path or neural.fetch("nguyen2023")[0])
 
 
 def task(p: Parameters) -> nb.tasks.TargetReaching:
@@ -87,17 +85,17 @@ def circuit(p: Parameters) -> nb.Circuit:
     return nb.Circuit(cortex, nb.LinearReadout(2), nb.GranularPredictor(p.n_granule, fan_in=1))
 
 
-def mask(p: Parameters, seed: int) -> nguyen2023.Mask:
+def mask(p: Parameters, seed: int) -> "neural.datasets.nguyen2023.Mask":
     """Measured wiring of a patch, as many synapses of each cell and fibre at random, or one fan-in."""
     if p.wiring not in GRAPHS:
         fan_in = p.n_units if p.wiring == "all" else int(p.wiring)
         key = jax.random.key(seed)
         return np.asarray(fan_in_mask(key, p.n_granule, p.n_units, fan_in, jnp.dtype("float32")), float)
-    patch = nguyen2023.granule_mask(graph(p.connectome), p.n_granule, p.n_units, seed)
-    return patch if p.wiring == "measured" else nguyen2023.rewired(patch, seed)
+    patch = neural.datasets.nguyen2023.granule_mask(graph(p.connectome), p.n_granule, p.n_units, seed)
+    return patch if p.wiring == "measured" else neural.datasets.nguyen2023.rewired(patch, seed)
 
 
-def wired(p: Parameters, theta: GranularWeights, mask: nguyen2023.Mask, seed: int) -> GranularWeights:
+def wired(p: Parameters, theta: GranularWeights, mask: "neural.datasets.nguyen2023.Mask", seed: int) -> GranularWeights:
     """Synapses where the mask has them, uniform in ±√(3/K) with the K of their cell, and thresholds alike for all."""
     rng, like = np.random.default_rng(seed), theta.w_granule
     threshold = rng.uniform(-p.threshold, p.threshold, p.n_granule)

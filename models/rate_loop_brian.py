@@ -16,9 +16,7 @@ import xarray as xr
 from tqdm import tqdm
 
 import neuro_bpl as nb
-from neuro_bpl import brian, scripting
-from neuro_bpl.brian import array_engine, expressible, labelling
-from neuro_bpl.brian.labelling import Point
+from neuro_bpl import scripting
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import netcdf
@@ -118,7 +116,7 @@ def optimizers(p: Parameters, weights: nb.Weights) -> nb.Optimizers:
     return nb.Optimizers(nb.Optimizer("sgd", p.learning_rate), nb.Optimizer("sgd", p.readout_learning_rate), predictor)
 
 
-def network(p: Parameters, simulator: str, by: int, kappa: float, seed: int) -> Point:
+def network(p: Parameters, simulator: str, by: int, kappa: float, seed: int) -> "nb.brian.labelling.Point":
     """One network: born, and played through its trials in steps of dt/`by`."""
     key = jax.random.key(seed)
     weights = circuit(p).init(jax.random.fold_in(key, 0))
@@ -127,19 +125,21 @@ def network(p: Parameters, simulator: str, by: int, kappa: float, seed: int) -> 
     fine, _, _, probe = nb.refine(circuit(p), learning, optimising, task(p).probe(), by)
     _, learning, optimising, trials = nb.refine(circuit(p), learning, optimising, trials, by)
     is_program = simulator == "brian" and p.target == "cpp_standalone"
-    blocks = expressible.blocks(p.n_trials, 1 if is_program else p.n_snapshots, is_program)
+    blocks = nb.brian.expressible.blocks(p.n_trials, 1 if is_program else p.n_snapshots, is_program)
     if simulator == "array":
-        plan = labelling.Plan(trials, RECORD, blocks, p.n_recorded, probe)
-        made = labelling.experiment(fine, learning, optimising, plan, weights)
-        played = array_engine.play(fine, learning, optimising, weights, plan)
-        point = Point(made, labelling.piece(made, played, plan), played.weights[p.n_trials])
+        plan = nb.brian.labelling.Plan(trials, RECORD, blocks, p.n_recorded, probe)
+        made = nb.brian.labelling.experiment(fine, learning, optimising, plan, weights)
+        played = nb.brian.array_engine.play(fine, learning, optimising, weights, plan)
+        point = nb.brian.labelling.Point(made, nb.brian.labelling.piece(made, played, plan), played.weights[p.n_trials])
     else:
-        with brian.BrianCircuit(fine, weights, learning, optimising, n_steps=trials.n_steps, target=p.target) as loop:
+        with nb.brian.BrianCircuit(
+            fine, weights, learning, optimising, n_steps=trials.n_steps, target=p.target
+        ) as loop:
             point = loop.play(loop.plan(trials, RECORD, len(blocks), p.n_recorded, probe))
     return at_whole_steps(point, by)
 
 
-def at_whole_steps(point: Point, by: int) -> Point:
+def at_whole_steps(point: "nb.brian.labelling.Point", by: int) -> "nb.brian.labelling.Point":
     """Activity and gradients at the end of every dt, however short the steps were."""
     thinned = {
         group: found.isel(time=slice(by - 1, None, by)).assign_coords(
@@ -173,10 +173,10 @@ def simulate(p: Parameters) -> Path:
             for seed in range(p.seeds):
                 networks.append(network(p, label["simulator"], label["refine"], label["kappa"], seed))
                 bar.update()
-            points.append(labelling.across_seeds(networks))
+            points.append(nb.brian.labelling.across_seeds(networks))
     kept = {dim: values for dim, values in axes.items() if len(values) > 1}
     named = [(point, {dim: label[dim] for dim in kept}) for point, label in zip(points, labels, strict=True)]
-    run = labelling.tree(named, kept, brian.equations(circuit(p), rule(p, 1.0)))
+    run = nb.brian.labelling.tree(named, kept, nb.brian.equations(circuit(p), rule(p, 1.0)))
     run.attrs["model"] = "models/rate_loop_brian.py"
     path = nb.export_netcdf(run, p.output, p.overwrite)
     report(run, path)

@@ -9,7 +9,7 @@ import xarray as xr
 from scripting import module
 
 import neuro_bpl as nb
-from neuro_bpl.neural.measures import cursor
+from neuro_bpl.neural.measures import cursor, manifold
 
 pytestmark = pytest.mark.full
 
@@ -106,13 +106,13 @@ def test_the_permutation_is_the_one_of_the_wanted_difficulty(stored):
     rates = rates + 2 * xr.dot(
         direction, xr.DataArray(rng.normal(size=(2, 8)), dims=("velocity", "unit")), dim="velocity"
     )
-    found = model.manifold.intrinsic_manifold(rates, 3)
-    plain = model.manifold.mapping(found, rates, direction.expand_dims(time=4))
+    found = manifold.intrinsic_manifold(rates, 3)
+    plain = manifold.mapping(found, rates, direction.expand_dims(time=4))
     order = model.permutation(p, plain, rates, np.random.default_rng(1))
     tried = [np.random.default_rng(1).permutation(3) for _ in range(1)] + [order]
 
     def part(order):
-        velocity = cursor.velocity(rates, model.manifold.permuted(plain, np.array(order)))
+        velocity = cursor.velocity(rates, manifold.permuted(plain, np.array(order)))
         return float(cursor.progress(velocity, direction).mean())
 
     whole = part([0, 1, 2])
@@ -178,10 +178,10 @@ def test_a_model_that_does_not_move_does_not_change():
     )
     session = golub_files.contents()["expParams"]["intuitiveMapping"]
     units = xr.DataArray(rates.isel(snapshot=0), dims=("trial", "time", "unit"))
-    found = analysis.manifold.intrinsic_manifold(units.drop_vars("snapshot"), 3)
+    found = manifold.intrinsic_manifold(units.drop_vars("snapshot"), 3)
     theta = np.tile(45.0 * np.arange(8), 10)
     wanted = xr.DataArray(np.stack([np.cos(np.deg2rad(theta)), np.sin(np.deg2rad(theta))]), dims=("velocity", "trial"))
-    plain = analysis.manifold.mapping(found, units.drop_vars("snapshot"), wanted.expand_dims(time=3))
+    plain = manifold.mapping(found, units.drop_vars("snapshot"), wanted.expand_dims(time=3))
     both = xr.concat([plain, plain], xr.Variable("mapping", ["intuitive", "perturbed"]), data_vars="all")
     measures = analysis.simulated(rates, theta, both)
     for name in ("overall", "specific", "outside", "variance_intuitive"):

@@ -113,7 +113,7 @@ def test_arrays_called_as_an_axis_or_on_other_axes_are_refused(group, time):
 
     columns = {"go": ([0.1, 0.2, 0.3], "s", "go")}
     one = array([0.0, 1.0])
-    whole = neural.from_arrays(None, columns, **{group: {"lick": one, "other": 2 * one.assign_attrs(about)}})
+    whole = neural.from_arrays(None, columns, **{group: {"lick": one, "other": (2 * one).assign_attrs(about)}})
     assert whole[group].sizes[time] == 2
     with refused(f"{group}/{time}", "own_"):
         neural.from_arrays(None, columns, **{group: {"lick": one, time: one}})

@@ -9,6 +9,9 @@ import xarray as xr
 from scripting import module
 
 import neuro_bpl as nb
+from neuro_bpl.brian.spiking import equations, playing
+from neuro_bpl.brian.spiking.gradient import future_gradient
+from neuro_bpl.brian.spiking.network import UNITS
 
 pytestmark = pytest.mark.full
 
@@ -132,7 +135,7 @@ def test_future_gradient_is_that_of_a_linear_network():
             total += error[0, 0, t] @ r
         return total
 
-    got = LOOP.future_gradient(p, error, np.ones_like(error), w)
+    got = future_gradient(p, error, np.ones_like(error), w)
     for t in range(p.n_steps):
         wanted = [later(np.eye(2)[i], t) for i in range(2)]
         np.testing.assert_allclose(got[0, 0, t], wanted, atol=1e-12)
@@ -189,20 +192,20 @@ def dull_loop(p, seed, kappa, eta, kept):
 
 
 def test_the_network_is_a_dull_loop(monkeypatch):
-    monkeypatch.setattr(LOOP, "BACKGROUND_RESET", "onset = 0.5")
+    monkeypatch.setattr(equations, "BACKGROUND_RESET", "onset = 0.5")
     p = dataclasses.replace(TINY, noise=0.0, window=3.0, lambda_=0.9, discount=0.8, kappa=0.7, duration=12.0)
     seen = LOOP.play(p, 0)
     assert seen.rates["granule"] > 1
     rows = zip(*LOOP.by_rule(p).values(), strict=True)
     for rule, (kappa, eta, tau_e) in enumerate(rows):
-        losses, weights = dull_loop(p, 0, kappa, eta / LOOP.UNITS["mV²"], 1 - p.dt / (tau_e / brian2.ms))
+        losses, weights = dull_loop(p, 0, kappa, eta / UNITS["mV²"], 1 - p.dt / (tau_e / brian2.ms))
         np.testing.assert_allclose(seen.losses[rule], losses, rtol=1e-9)
         for name, wanted in weights.items():
             np.testing.assert_allclose(seen.grown[name][rule], wanted, rtol=1e-8, atol=1e-11, err_msg=name)
         assert abs(weights["cerebellum.w"]).max() > 1e-4
     # Liveness, and a negative control: another κ is told apart.
     assert abs(seen.grown["cortex.w_rec"][0] - seen.born["cortex.w_rec"][0]).max() > 1e-3
-    eta = LOOP.by_rule(p)["eta"][0] / LOOP.UNITS["mV²"]
+    eta = LOOP.by_rule(p)["eta"][0] / UNITS["mV²"]
     _, weights = dull_loop(p, 0, p.kappa + 0.1, eta, 0.0)
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(seen.grown["cortex.w_rec"][0], weights["cortex.w_rec"], rtol=1e-8, atol=1e-11)
@@ -233,13 +236,13 @@ def test_bad_parameters_are_refused(changed):
 
 
 def test_every_object_and_clock_has_a_name_of_its_own(monkeypatch):
-    made, network = [], LOOP.network
+    made, network = [], playing.network
 
     def noted(*arguments):
         made.append(network(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(LOOP, "network", noted)
+    monkeypatch.setattr(playing, "network", noted)
     played(rule="cerebellum", n_trials=1)
     objects = made[0][0].objects
     assert {one.clock.name for one in objects} == {"step", "trial"}

@@ -106,7 +106,7 @@ def test_intervals_that_touch_are_one_and_hold_what_whole_numbers_say(cuts, late
     whole = {at for a, b in pairs for at in range(a, b + 1)}
     joined = times.united(np.array([(a / 1000 * 3 / 3, b / 1000) for a, b in reversed(pairs)]).reshape(-1, 2))
     inside = times.interval_of(np.arange(420) / 1000, joined) >= 0
-    assert set(np.flatnonzero(inside).tolist()) == whole
+    assert set(np.flatnonzero(inside).tolist()) == whole & set(range(420))
     assert (joined[1:, 0] > joined[:-1, 1] + times.TOLERANCE).all()
 
 

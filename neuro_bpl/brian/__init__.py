@@ -7,8 +7,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import brian2  # noqa: F401
 
+from neuro_bpl.brian import array_engine, expressible, labelling, spiking
 from neuro_bpl.brian.brian_circuit import BrianCircuit
 from neuro_bpl.brian.circuit_equations import equations
 from neuro_bpl.brian.script import Equations, Script
 
-__all__ = ["BrianCircuit", "Equations", "Script", "equations"]
+__all__ = ["BrianCircuit", "Equations", "Script", "array_engine", "equations", "expressible", "labelling", "spiking"]

@@ -4,21 +4,18 @@ Forms are tried in order: cheaper traces of the same rule, then fewer networks, 
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from neuro_bpl.costs import estimate, free_memory
 from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Seeds
-from neuro_bpl.learning.predictor_traces import DiagonalTrace, FullTrace, HistorySweep, LeakTrace, LowRankTrace
+from neuro_bpl.learning import predictor_traces, traces
+from neuro_bpl.learning.predictor_traces import FullTrace
 from neuro_bpl.learning.rule import LearningRule
-from neuro_bpl.learning.traces import Diagonal, Full, Kronecker, RankOne
 from neuro_bpl.refusals import refusal
 
-LADDERS: Mapping[str, tuple[Any, ...]] = {
-    "trace": (Full(), Kronecker(), RankOne(), Diagonal()),
-    "predictor_trace": (FullTrace(), HistorySweep(), LowRankTrace(), DiagonalTrace(), LeakTrace()),
-}
+LADDERS: Mapping[str, Sequence[Any]] = {"trace": traces.BY_COST, "predictor_trace": predictor_traces.BY_COST}
 
 
 def check_memory(part: Cohort) -> None:

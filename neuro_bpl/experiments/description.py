@@ -1,59 +1,27 @@
-"""Provenance: what was run, described so that it can be compared, shown and built again."""
+"""Descriptions of experiments, from which they can be compared, shown and built again."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuro_bpl.circuit import circuit, feedback_pathway, olivary_pathway, readout, regularization
-from neuro_bpl.circuit import initial_state as initial
-from neuro_bpl.circuit.cells import gru, lstm, rate
-from neuro_bpl.circuit.predictors import deep, granular, linear, projected
+from neuro_bpl import circuit
+from neuro_bpl.circuit import cells, predictors
 from neuro_bpl.experiments.experiment import Experiment
 from neuro_bpl.learning import credit, optimizers, predictor_traces, traces
 from neuro_bpl.parameters import flatten, to_dict
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs.fingerprints import fingerprint
 
-KNOWN: dict[str, type] = {
-    known.__name__: known
-    for known in (
-        circuit.Circuit,
-        rate.RateCortex,
-        lstm.LSTMCortex,
-        gru.GRUCortex,
-        readout.LinearReadout,
-        linear.LinearPredictor,
-        granular.GranularPredictor,
-        deep.DeepPredictor,
-        projected.ProjectedPredictor,
-        initial.InitialState,
-        feedback_pathway.FeedbackPathway,
-        olivary_pathway.OlivaryPathway,
-        regularization.Regularization,
-        optimizers.Optimizers,
-        optimizers.Optimizer,
-        traces.Immediate,
-        traces.Leaky,
-        traces.Diagonal,
-        traces.Full,
-        traces.RankOne,
-        traces.Kronecker,
-        traces.Perturbed,
-        predictor_traces.FullTrace,
-        predictor_traces.HistorySweep,
-        predictor_traces.LowRankTrace,
-        predictor_traces.ProjectedTrace,
-        predictor_traces.DiagonalTrace,
-        predictor_traces.LeakTrace,
-        credit.ImmediateError,
-        credit.Exact,
-        credit.Predicted,
-        credit.Feedback,
-        credit.NoError,
-        credit.RandomError,
-        credit.Reward,
-    )
-}
+# Folders whose classes a stored run may name.
+FACES = (circuit, cells, predictors, credit, traces, predictor_traces, optimizers)
+
+
+def known() -> dict[str, type]:
+    """Return the classes that circuits, rules and optimisers are made of, by name: dataclasses that folders offer."""
+    offered = [getattr(face, name) for face in FACES for name in face.__all__]
+    classes = {one.__name__: one for one in offered if isinstance(one, type) and dataclasses.is_dataclass(one)}
+    # A transformation of Optax is code, which no description holds.
+    return {name: one for name, one in classes.items() if one is not optimizers.OptaxOptimizer}
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:
@@ -90,14 +58,14 @@ def rebuild(description: Any, types: Sequence[type] = ()) -> Any:
     values = {key: rebuild(value, types) for key, value in description.items() if key != "type"}
     if "type" not in description:
         return values
-    known = {**KNOWN, **{own.__name__: own for own in types}}
+    classes = known() | {own.__name__: own for own in types}
     name = description["type"]
-    if name not in known:
+    if name not in classes:
         raise refusal(
             "type",
             name,
-            ", ".join(known),
+            ", ".join(classes),
             "a run names its classes, and this one is not part of neuro_bpl",
             f"load(run, types=[{name}]) with the class imported",
         )
-    return known[name](**values)
+    return classes[name](**values)

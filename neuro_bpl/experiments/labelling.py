@@ -53,7 +53,7 @@ def parameters(part: Cohort) -> Piece:
         for point in part.points
     ]
     variables = {
-        name: xr.DataArray([point[name][0] for point in points], dims="point", attrs=_described(name, metadata))
+        name: xr.DataArray([point[name][0] for point in points], dims="point", attrs=described(name, metadata))
         for name, (_, metadata) in points[0].items()
     }
     for stream in ("weights", "data", "noise"):
@@ -63,7 +63,8 @@ def parameters(part: Cohort) -> Piece:
     return {"parameters": xr.Dataset(variables)}
 
 
-def _described(name: str, metadata: Mapping[str, Any]) -> dict[str, str]:
+def described(name: str, metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attributes of a parameter: unit, name in words, symbol and source."""
     return {
         "units": metadata.get("unit", "1"),
         "long_name": metadata.get("doc", "") or name,

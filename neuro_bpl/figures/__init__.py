@@ -1,16 +1,9 @@
 """Figures as a journal prints them.
 
-Offered: the style, lines with spread over seeds, maps over learning, and saving.
+Offered: the style, lines with spread over seeds, maps over learning, and saving. Matplotlib is imported when something
+is drawn.
 """
 
-from neuro_bpl.figures.style import STYLE, line_with_spread, look, map_over_learning, panels, save, styled
+import lazy_loader
 
-__all__ = [
-    "STYLE",
-    "line_with_spread",
-    "look",
-    "map_over_learning",
-    "panels",
-    "save",
-    "styled",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,8 +1,8 @@
 """Figures as a journal prints them: one colour and one dash pattern a rule, PNG and SVG."""
 
-import functools
 import re
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +66,22 @@ _LOOKS: tuple[tuple[str, str, tuple], ...] = (
     (r"output only", "#999999", (6, 2)),
     (r"random gradient", "#CCCCCC", (1, 3)),
 )
-_OTHER = ("#666666", (2, 2))
+# For rules that are not listed: one of these by the letters of its name, the same in every figure.
+_OTHERS: tuple[tuple[str, tuple], ...] = (
+    ("#666666", (2, 2)),
+    ("#8C510A", (5, 1, 1, 1)),
+    ("#01665E", (3, 1)),
+    ("#762A83", (1, 1, 4, 1)),
+    ("#B2182B", (6, 1)),
+    ("#4D4D00", (2, 1)),
+    ("#2166AC", (4, 2)),
+)
 
 
 def look(rule: str) -> dict[str, Any]:
     """Colour and dash pattern of a rule's line."""
-    colour, dashes = next(((c, d) for pattern, c, d in _LOOKS if re.match(pattern, rule)), _OTHER)
+    other = _OTHERS[zlib.crc32(rule.encode()) % len(_OTHERS)]
+    colour, dashes = next(((c, d) for pattern, c, d in _LOOKS if re.match(pattern, rule)), other)
     return {"color": colour, "dashes": dashes}
 
 
@@ -95,17 +105,6 @@ def map_over_learning(axes: Axes, values: xr.DataArray, limits: tuple[float, flo
     axes.set_yticks(shown, [f"{int(mean.update.values[at])}" for at in shown])
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     return mesh
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Run a drawing function in the house style; titles and legends read it when they are made."""
-
-    @functools.wraps(draw)
-    def in_style(*arguments: Any, **options: Any) -> Figure:
-        with mpl.rc_context(STYLE):
-            return draw(*arguments, **options)
-
-    return in_style
 
 
 def panels(

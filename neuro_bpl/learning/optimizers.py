@@ -17,6 +17,8 @@ from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.parameters import check, field, is_placeholder
 from neuro_bpl.refusals import expect, nearest, refusal
 
+__all__ = ["OptaxOptimizer", "Optimizer", "Optimizers"]
+
 NAMES = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "adamax", "nadam", "radam", "lion", "yogi")
 
 

@@ -18,6 +18,7 @@ class NoError:
     Jaeger 2001, GMD Report 148. Costs of rates or weights, where there are some, still change the cortex.
     """
 
+    label = "no error"
     predicting = False
     window = 1
     scope = "now"
@@ -39,6 +40,7 @@ class NoError:
 class RandomError:
     """lₜ turned in a random direction, drawn anew for each step and trial, in place of lₜ: right in size alone."""
 
+    label = "random error"
     predicting = False
     window = 1
     scope = "now"

@@ -26,6 +26,11 @@ class Exact:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def label(self) -> str:
+        """BPTT or TBPTT(n)."""
+        return "BPTT" if self.window is None else f"TBPTT({self.window})"
+
     def assign(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
         """One reverse sweep."""
 

@@ -28,6 +28,7 @@ class Feedback:
 
     learned: bool = field(False, "whether the feedback weights follow the readout's")
 
+    label = "feedback"
     predicting = False
     window = 1
     scope = "now"

@@ -10,6 +10,7 @@ import jax
 class ImmediateError:
     """Fₜ = 0: the cortex learns from lₜ alone."""
 
+    label = "immediate error"
     predicting = False
     window = 1
     scope = "now"

@@ -54,6 +54,13 @@ class Predicted:
                 "dni(window) for n-step synthetic gradients, or bp_lambda(lambda_) with window 1",
             )
 
+    @property
+    def label(self) -> str:
+        """BP(λ), or SG(n) with windows of n steps."""
+        if self.window > 1:
+            return f"SG({self.window})"
+        return f"BP({self.lambda_:g})" if isinstance(self.lambda_, (int, float)) else "BP(λ)"
+
     def assign(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
         """κ ĝₜ for the cortex; the target minus ĝₜ for the predictor."""
         return (

@@ -13,7 +13,11 @@ from neuro_bpl.learning.predictor_traces.low_rank import LowRankTrace
 from neuro_bpl.learning.predictor_traces.projected import ProjectedTrace
 from neuro_bpl.learning.predictor_traces.protocol import Extent, PredictorTrace, Rates, WithDutch
 
+# From the dearest to the cheapest: where a rule is too large, the next one is offered.
+BY_COST: tuple[PredictorTrace, ...] = (FullTrace(), HistorySweep(), LowRankTrace(), DiagonalTrace(), LeakTrace())
+
 __all__ = [
+    "BY_COST",
     "DiagonalTrace",
     "DutchSweep",
     "DutchTrace",

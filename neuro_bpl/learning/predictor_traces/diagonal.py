@@ -36,6 +36,8 @@ class DiagonalTrace:
         If inner weights of the predictor learn, too (when it meets the circuit).
     """
 
+    label = "diagonal trace"
+
     def check(self, circuit: Circuit) -> None:
         """Refuse a predictor that is not linear in what learns (`ValueError`)."""
         check_linear(circuit, "the diagonal trace")

@@ -26,6 +26,8 @@ class FullTrace:
     of memory and n⁴ of time. `HistorySweep` makes the same updates for less.
     """
 
+    label = "full trace"
+
     def dutch(self) -> DutchTrace:
         """Its counterpart in the true online view."""
         return DutchTrace()

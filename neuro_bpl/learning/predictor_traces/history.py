@@ -65,6 +65,12 @@ class HistorySweep:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def label(self) -> str:
+        """History; with its horizon and tolerance where it leaves something out."""
+        horizon = "" if self.horizon is None else f" of {self.horizon}"
+        return f"history{horizon}" + (f" to {self.tolerance:g}" if self.tolerance else "")
+
     def dutch(self) -> DutchSweep:
         """Its counterpart in the true online view."""
         return DutchSweep(self.horizon, self.tolerance)

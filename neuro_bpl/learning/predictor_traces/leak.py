@@ -42,6 +42,8 @@ class LeakTrace:
     6.38
     """
 
+    label = "leak trace"
+
     def check(self, circuit: Circuit) -> None:
         """Refuse a cortex without a constant leak, and a predictor that is not linear in what learns."""
         check_linear(circuit, "the leak trace")

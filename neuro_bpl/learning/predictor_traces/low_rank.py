@@ -45,6 +45,11 @@ class LowRankTrace:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def label(self) -> str:
+        """Low-rank trace, or rank-r trace."""
+        return f"rank-{self.rank} trace" if self.rank > 1 else "low-rank trace"
+
     def check(self, circuit: Circuit) -> None:
         """Every circuit with a predictor will do."""
         circuit.predictor()

@@ -39,6 +39,8 @@ class ProjectedTrace:
         If the predictor is not a `ProjectedPredictor` (when it meets the circuit).
     """
 
+    label = "projected trace"
+
     def check(self, circuit: Circuit) -> None:
         """Refuse a predictor without a projection (`ValueError`)."""
         projection(circuit)

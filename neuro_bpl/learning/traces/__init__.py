@@ -13,7 +13,11 @@ from neuro_bpl.learning.traces.perturbed import Perturbed
 from neuro_bpl.learning.traces.protocol import CorticalStep, Sweeping, Trace
 from neuro_bpl.learning.traces.rank_one import RankOne
 
+# From the dearest to the cheapest: where a rule is too large, the next one is offered.
+BY_COST: tuple[Trace, ...] = (Full(), Kronecker(), RankOne(), Diagonal())
+
 __all__ = [
+    "BY_COST",
     "CorticalStep",
     "Diagonal",
     "Full",

@@ -48,6 +48,11 @@ class Full:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def label(self) -> str:
+        """Full, or SnAp-n."""
+        return "full" if self.reach is None else f"SnAp-{self.reach}"
+
     def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> Influence:
         """P₀ = 0, and ∂s₀/∂s₀ = I."""
         shape = (cortex.n_gates, cortex.n_units, n_sources(cortex), n_trials)

@@ -1,1 +1,5 @@
 """Activity of neurons and units along time and trials: aligned, binned, pooled, averaged over conditions."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from . import fetching, matlab, nwb, reading, session
+
+__all__ = ["fetching", "matlab", "nwb", "reading", "session"]

@@ -111,6 +111,8 @@ def draw_growth(axes: "Axes", difference: xr.DataArray) -> None:
 
 def draw_limit(axes: "Axes", distance: xr.DataArray, dt: float) -> None:
     """Distance from the shortest steps against dt, a line each seed, and one of slope 1."""
+    from matplotlib import ticker
+
     steps = dt / distance.refine.values
     for seed in distance.seed.values:
         axes.loglog(steps, distance.sel(seed=seed), "o-", color="#0072B2", markersize=3, alpha=0.6)

@@ -7,11 +7,11 @@ from pathlib import Path
 import jax
 import pytest
 from dask_jobqueue import SLURMCluster
+from scripting import ROOT
 
 import neuro_bpl as nb
 from neuro_bpl.runs.quantities import QUANTITIES
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

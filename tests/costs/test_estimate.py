@@ -6,7 +6,6 @@ import re
 import runpy
 import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from scripting import ROOT
 from tiny import CIRCUIT, refused, sweep, train
 
 import neuro_bpl as nb
@@ -31,7 +31,6 @@ from neuro_bpl.training.arguments import attributes
 from neuro_bpl.training.progress import Bars
 from neuro_bpl.training.trainer import Trainer, train_part
 
-ROOT = Path(__file__).resolve().parents[1]
 A, B = jax.ShapeDtypeStruct((3, 4), jnp.float32), jax.ShapeDtypeStruct((4, 5), jnp.float32)
 SQUARE = jax.ShapeDtypeStruct((4, 4), jnp.float32)
 

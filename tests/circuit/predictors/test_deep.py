@@ -8,8 +8,8 @@ import numpy as np
 import oracle
 import pytest
 from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
-from test_legality import refusal
-from test_resume import ASKED, stopped
+from refusing import refusal
+from stopping import ASKED, stopped
 from tiny import CORTEX, READOUT, assert_identical, train
 
 import neuro_bpl as nb

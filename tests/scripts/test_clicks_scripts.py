@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import hanks_files
 import numpy as np

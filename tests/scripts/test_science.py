@@ -4,7 +4,7 @@ import runpy
 
 import jax
 import pytest
-from test_docs import ROOT
+from scripting import ROOT
 
 import neuro_bpl as nb
 from neuro_bpl.scripting import summaries

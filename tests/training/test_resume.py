@@ -12,46 +12,19 @@ import jax
 import numpy as np
 import optax
 import pytest
-from test_docs import ROOT
+from scripting import ROOT
+from stopping import ASKED, StoppedError, stopped
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Louder, Recall, assert_identical, contents, refused, same, sweep, train
 
 import neuro_bpl as nb
 from neuro_bpl.experiments.description import describe
 from neuro_bpl.experiments.experiment import Experiment, Schedule
-from neuro_bpl.runs import checkpoint, part_writer, run_writer, store
+from neuro_bpl.runs import checkpoint, store
 from neuro_bpl.runs.provenance import differences
 from neuro_bpl.training import trainer
 
-ASKED = {"record": ["gradient_alignment"], "n_updates": 6, "n_evaluations": 3, "n_snapshots": 2}
 STEP_WISE = nb.bp_lambda(0.8, view="backward", update="step")
 STREAM = nb.tasks.Stream(Recall(), n_in_a_row=3)
-
-
-class StoppedError(KeyboardInterrupt):
-    """The process ends here."""
-
-
-def stopped(monkeypatch, path, commits, at="commit", begin=train, **experiment):
-    """Train until so many commits are done, then end: before the next one, or inside it."""
-    commit, write, passed = run_writer.RunWriter.commit, part_writer._write, []
-
-    def counted(*arguments):
-        if at == "commit" and len(passed) == commits:
-            raise StoppedError
-        commit(*arguments)
-        passed.append(1)
-
-    def half(*arguments):
-        if len(passed) == commits:
-            raise StoppedError
-        write(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_writer.RunWriter, "commit", counted)
-        if at == "write":
-            patch.setattr(part_writer, "_write", half)
-        with pytest.raises(StoppedError):
-            begin(**{**ASKED, **experiment}, output=path)
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +261,7 @@ train(n_updates={updates}, n_evaluations={evaluations}, output={path!r}, resume=
 
 
 def child(path, updates, evaluations):
-    text = CHILD.format(tests=str(ROOT / "tests"), updates=updates, evaluations=evaluations, path=str(path))
+    text = CHILD.format(tests=str(ROOT / "tests/support"), updates=updates, evaluations=evaluations, path=str(path))
     cache = {"JAX_COMPILATION_CACHE_DIR": f"{path}-compiled", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     return subprocess.Popen(
         [sys.executable, "-c", text],

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from oracle_twins import CELLS, PREDICTORS
 from random_circuits import N_OUTPUTS, random_trials, random_weights, relative_error
-from test_rules import CELLS, PREDICTORS
 
 import neuro_bpl as nb
 from neuro_bpl.experiments.learner import Learner, learn_batch

@@ -1,6 +1,6 @@
 """A run that was stopped half-way, as other versions of Python and of the packages have left it.
 
-`python tests/stopped_run.py PATH.zip` writes it again, with the versions that it is started with.
+`python tests/support/stopped_run.py PATH.zip` writes it again, with the versions that it is started with.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 import neuro_bpl as nb
 from neuro_bpl.runs import run_writer
 
-FILES = sorted((Path(__file__).resolve().parents[1] / "data" / "reference").glob("stopped_run_*.zip"))
+FILES = sorted((Path(__file__).resolve().parents[2] / "data" / "reference").glob("stopped_run_*.zip"))
 N_UPDATES, N_STORED = 6, 2
 
 

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from test_resume import ASKED, stopped
+from stopping import ASKED, stopped
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, refused, sweep, train
 
 import neuro_bpl as nb

@@ -8,8 +8,8 @@ import numpy as np
 import oracle
 import oracle_online
 import pytest
+from oracle_twins import CELLS
 from random_circuits import N_OUTPUTS, N_TRIALS, N_UNITS, random_trials, random_weights, relative_error, size
-from test_rules import CELLS
 
 import neuro_bpl as nb
 from neuro_bpl.learning import random_draws

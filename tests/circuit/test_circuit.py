@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
-from test_legality import refusal
+from refusing import refusal
 
 import neuro_bpl as nb
 from neuro_bpl.learning import optimizers as optimising

@@ -1,13 +1,13 @@
 """The released implementation's numbers: 36 trial-wise updates, through both views."""
 
 from functools import cache, partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_circuits import relative_error
+from scripting import ROOT
 
 import neuro_bpl as nb
 from neuro_bpl.circuit.cortex import CorticalWeights
@@ -15,7 +15,7 @@ from neuro_bpl.circuit.predictors.granular import GranularWeights
 from neuro_bpl.circuit.predictors.linear import LinearWeights
 from neuro_bpl.circuit.readout import ReadoutWeights
 
-FILE = Path(__file__).parent.parent / "data" / "reference" / "reference_bp_lambda.npz"
+FILE = ROOT / "data" / "reference" / "reference_bp_lambda.npz"
 with np.load(FILE) as archive:
     NUMBERS = {name: archive[name] for name in archive.files}
 CASES = sorted({name.split("/")[0] for name in NUMBERS})

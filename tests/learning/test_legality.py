@@ -6,23 +6,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_circuits import N_INPUTS, N_OUTPUTS, N_STEPS, N_TRIALS, N_UNITS, random_trials
+from refusing import refusal
 
 import neuro_bpl as nb
 
 OUTSIDE_UNIT_INTERVAL = st.floats().filter(lambda value: not 0 <= value <= 1)
 NOT_NUMBERS = st.one_of(st.text(max_size=5), st.booleans(), st.lists(st.floats(0, 1), max_size=2))
 CORTEX = nb.RateCortex(N_INPUTS, N_UNITS)
-
-
-def refusal(make, value):
-    """The message with which `make()` refuses; it has every part and names the value."""
-    with pytest.raises(ValueError, match="Allowed: ") as error:
-        make()
-    message = str(error.value)
-    for part in ("Allowed: ", "Why: ", "Type: "):
-        assert message.partition(part)[2].strip(), part
-    assert repr(value) in message.partition("Allowed: ")[0]
-    return message
 
 
 # Numbers of rules and cells

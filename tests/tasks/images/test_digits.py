@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from image_files import as_idx, write_mnist
+from scripting import ROOT
 from sklearn.datasets import load_digits
 
 import neuro_bpl as nb
@@ -249,7 +250,7 @@ def test_labels_that_are_not_digits_are_refused(tmp_path):
 
 
 def test_the_real_mnist_is_split_into_50000_10000_and_10000():
-    places = [os.environ.get("NEURO_BPL_DATA"), Path(__file__).resolve().parents[2] / "shared" / "data"]
+    places = [os.environ.get("NEURO_BPL_DATA"), ROOT.parent / "shared" / "data"]
     data_dir = next((place for place in places if place and (Path(place) / "mnist").is_dir()), None)
     if data_dir is None:
         pytest.skip("MNIST is neither under NEURO_BPL_DATA nor under ../shared/data")

@@ -7,21 +7,11 @@ import jax
 import numpy as np
 import oracle
 import pytest
+from oracle_twins import CELLS, PREDICTORS
 from random_circuits import N_INPUTS, N_OUTPUTS, N_UNITS, random_trials, random_weights, relative_error, size
 
 import neuro_bpl as nb
 
-CELLS = {
-    "tanh, tau 2dt": (nb.RateCortex(N_INPUTS, N_UNITS, "tanh", tau=0.02, dt=0.01), oracle.Rate("tanh", 0.5)),
-    "relu, tau dt": (nb.RateCortex(N_INPUTS, N_UNITS, "relu"), oracle.Rate("relu", 1.0)),
-    "softplus, tau 4dt": (
-        nb.RateCortex(N_INPUTS, N_UNITS, "softplus", tau=0.04, dt=0.01),
-        oracle.Rate("softplus", 0.25),
-    ),
-    "sigmoid, tau dt": (nb.RateCortex(N_INPUTS, N_UNITS, "sigmoid"), oracle.Rate("sigmoid", 1.0)),
-    "LSTM": (nb.LSTMCortex(N_INPUTS, N_UNITS), oracle.LSTM()),
-    "GRU": (nb.GRUCortex(N_INPUTS, N_UNITS), oracle.GRU()),
-}
 RULES = {
     "bptt": (nb.bptt(), oracle.Rule("bptt")),
     "tbptt(1)": (nb.tbptt(1), oracle.Rule("tbptt", window=1)),
@@ -57,12 +47,6 @@ RULES = {
 }
 TRIALS = ["every step", "every step masked", "last step", "every step unequal", "last step unequal masked"]
 LOSSES = ["squared_error", "softmax_cross_entropy", "sigmoid_cross_entropy"]
-PREDICTORS = {
-    "linear": (nb.LinearPredictor(), oracle.Linear()),
-    "granular": (nb.GranularPredictor(8, fan_in=3), oracle.Granular("output")),
-    "granular all": (nb.GranularPredictor(8, fan_in=3, plasticity="all"), oracle.Granular("all")),
-    "deep": (nb.DeepPredictor((4, 6), "tanh"), oracle.Deep("tanh")),
-}
 PREDICTING = [name for name, (rule, _) in RULES.items() if rule.credit.predicting]
 
 

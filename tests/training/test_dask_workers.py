@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from deadly import SURVIVOR, Deadly
-from test_docs import ROOT
+from scripting import ROOT
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, refused, sweep
 
 import neuro_bpl as nb
@@ -198,7 +198,7 @@ if __name__ == "__main__":
 
 def stopped_sweep(path, script, how):
     """Updates of both parts, committed when the process that trains them was stopped."""
-    script.write_text(CHILD.format(tests=str(ROOT / "tests"), grid=GRID, path=str(path), long=LONG))
+    script.write_text(CHILD.format(tests=str(ROOT / "tests/support"), grid=GRID, path=str(path), long=LONG))
     child = subprocess.Popen([sys.executable, script], cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
     while child.poll() is None and not updates(path, "0"):
         time.sleep(0.02)

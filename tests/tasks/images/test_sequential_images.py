@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from image_files import N_TEST, cifar10_arrays, write_batch, write_cifar10, write_mnist
-from test_resume import ASKED, stopped
+from stopping import ASKED, stopped
 
 import neuro_bpl as nb
 from neuro_bpl.experiments.description import describe

@@ -128,3 +128,12 @@ def test_an_own_equation_takes_fewer_than_ten_lines():
 def test_no_number_of_a_paper_and_no_print_in_the_package():
     for source in (ROOT / "neuro_bpl").rglob("*.py"):
         assert not re.search(r"^\s*print\(", source.read_text(encoding="utf-8"), re.M), source
+
+
+def test_lines_of_markdown_are_at_most_120_columns_wide():
+    """Rows of tables, images, code and equations apart."""
+    wide = []
+    for page in [*PAGES, *ROOT.glob("*.md"), ROOT / "data" / "README.md"]:
+        text = re.sub(r"```.*?```|\$\$.*?\$\$", "", page.read_text(encoding="utf-8"), flags=re.S)
+        wide += [line for line in text.splitlines() if len(line) > 120 and not line.lstrip().startswith(("|", "!["))]
+    assert wide == []

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tiny import BP1, CIRCUIT, CORTEX, READOUT, Recall, assert_identical, contents, refused, same, train
 
 import neuro_bpl as nb
-from neuro_bpl.experiments import labelling
 from neuro_bpl.experiments.cohort import Cohort
 from neuro_bpl.experiments.experiment import Experiment, Schedule
+from neuro_bpl.runs import attributes as attributes_of_runs
 from neuro_bpl.runs import part_writer, pieces, run_writer, store
 from neuro_bpl.runs.contents import Memory
 from neuro_bpl.training.arguments import attributes
@@ -418,6 +418,6 @@ def test_damage_to_what_is_needed_is_noticed(slim, tmp_path, part):
 
 
 def test_a_run_of_another_format_version_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(labelling, "FORMAT_VERSION", "99")
+    monkeypatch.setattr(attributes_of_runs, "FORMAT_VERSION", "99")
     with refused("'99'", "Allowed", "Why"):  # It is opened when it is complete.
         train(n_updates=1, output=tmp_path / "run")

@@ -246,16 +246,16 @@ import sys
 sys.path.insert(0, {tests!r})
 import jax
 jax.config.update("jax_disable_most_optimizations", True)
-from neuro_bpl.runs import run_writer as writer
+from neuro_bpl.runs import run_writer
 from tiny import train
 
-commit = writer.Writer.commit
+commit = run_writer.RunWriter.commit
 
 def told(*arguments):
     print("begins to commit", flush=True)
     commit(*arguments)
 
-writer.Writer.commit = told
+run_writer.RunWriter.commit = told
 train(n_updates={updates}, n_evaluations={evaluations}, output={path!r}, resume=True)
 """
 

@@ -5,8 +5,11 @@ the command line of the models read them from there.
 """
 
 import dataclasses
+import inspect
 import math
 import numbers
+import re
+import textwrap
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,6 +60,74 @@ def field(
     part = {"kind": kind, "example": example}
     metadata = {"doc": doc, "unit": unit, "symbol": symbol, "source": source, **bounds, **part}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def documented(cls: type) -> type:
+    """Add what `field` declares to the docstring of a dataclass: unit, default, range, symbol and source of each field.
+
+    A parameter that its docstring describes already is completed; the others are listed behind it.
+
+    Examples
+    --------
+    >>> import neuro_bpl as nb
+    >>> print(nb.LinearReadout.__doc__.partition("Parameters")[2].partition("loss")[0])
+    <BLANKLINE>
+    ----------
+    n_outputs : int
+        Number of outputs, or of classes. Allowed: a whole number, 1 <= n_outputs.
+    <BLANKLINE>
+    """
+    before, described, after = _sections(inspect.cleandoc(cls.__doc__ or ""))
+    for spec in dataclasses.fields(cls):
+        if spec.metadata.get("doc"):
+            name = spec.name
+            words = described.get(
+                name, (_type_name(spec), f"{spec.metadata['doc'][0].upper()}{spec.metadata['doc'][1:]}")
+            )
+            described[name] = _entry(spec, *words)
+    listed = "\n".join(
+        f"{name} : {kind}\n{textwrap.indent(words, '    ')}" for name, (kind, words) in described.items()
+    )
+    cls.__doc__ = "\n\n".join(part for part in (before, f"Parameters\n----------\n{listed}", after) if part)
+    return cls
+
+
+def _sections(doc: str) -> tuple[str, dict[str, tuple[str, str]], str]:
+    """What stands before the parameters of a docstring, these with type and words, and what stands behind them."""
+    before, title, rest = doc.partition("Parameters\n----------\n")
+    if not title:
+        cut = re.search(r"^\w+\n-{3,}$", doc, re.M)
+        return doc[: cut.start()].rstrip() if cut else doc, {}, doc[cut.start() :] if cut else ""
+    cut = re.search(r"^\w+\n-{3,}$", rest, re.M)
+    listed, after = (rest[: cut.start()], rest[cut.start() :]) if cut else (rest, "")
+    entries = re.split(r"^(?=\S)", listed.strip("\n"), flags=re.M)
+    described = {}
+    for entry in filter(None, entries):
+        head, _, words = entry.partition("\n")
+        names, _, kind = head.partition(" : ")
+        described[names] = kind, textwrap.dedent(words).strip()
+    return before.rstrip(), described, after
+
+
+def _entry(spec: dataclasses.Field, kind: str, words: str) -> tuple[str, str]:
+    """Type with default, and words with what is allowed, of a parameter."""
+    metadata = spec.metadata
+    if spec.default is not dataclasses.MISSING and "default" not in kind and "optional" not in kind:
+        kind += f", default {spec.default!r}"
+    notes = [words.rstrip(".") + "."]
+    if metadata["choices"] is not None:
+        notes.append(f"One of {', '.join(metadata['choices'])}.")
+    elif _has_bounds(metadata):
+        notes.append(f"Allowed: {_range(spec, spec.name)}.")
+    elif metadata["unit"] != "1":
+        notes.append(f"In {metadata['unit']}.")
+    notes += [f"Symbol {metadata['symbol']}."] * bool(metadata["symbol"])
+    notes += [f"Source: {metadata['source']}."] * bool(metadata["source"])
+    return kind, "\n".join(textwrap.wrap(" ".join(notes), 110)) if "\n" not in words else "\n".join([words, *notes[1:]])
+
+
+def _type_name(spec: dataclasses.Field) -> str:
+    return spec.type.__name__ if isinstance(spec.type, type) and not typing.get_args(spec.type) else str(spec.type)
 
 
 def check(instance: Any) -> None:

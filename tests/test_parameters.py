@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 import pkgutil
+import re
 from dataclasses import dataclass
 
 import jax
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 import neuro_bpl as nb
 from neuro_bpl.circuit.synapses import fan_in_mask
 from neuro_bpl.learning.gradient_measures import cosine
-from neuro_bpl.parameters import check, field, flatten, to_dict
+from neuro_bpl.parameters import check, documented, field, flatten, to_dict
 from neuro_bpl.refusals import nearest, refusal
 
 FEW = settings(max_examples=25, deadline=None)
@@ -206,3 +207,49 @@ def test_cosine_with_a_zero_vector_is_nan_there_only():
     got = np.asarray(cosine(a, jnp.ones((2, 2))))
     assert np.isnan(got[0])
     assert got[1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("cls", [nb.RateCortex, nb.GranularPredictor, nb.Predicted, nb.tasks.Add, nb.Schedule])
+def test_help_lists_every_parameter_with_default_range_and_unit(cls):
+    told = inspect.getdoc(cls)
+    assert told.count("Parameters\n----------") == 1
+    for spec in dataclasses.fields(cls):
+        entry = re.search(rf"^{spec.name} : (.*)\n((?:    .*\n?)+)", told, re.M)
+        assert entry, spec.name
+        kind, words = entry[1], " ".join(entry[2].split())
+        if spec.default is not dataclasses.MISSING and "optional" not in kind:
+            assert kind.endswith(f"default {spec.default!r}")
+        if spec.metadata["low"] is not None:
+            assert f"{spec.metadata['low']} <= {spec.name}" in words
+        if spec.metadata["unit"] != "1":
+            assert f"(in {spec.metadata['unit']})" in words
+        if spec.metadata["symbol"]:
+            assert f"Symbol {spec.metadata['symbol']}." in words
+
+
+def test_parameters_that_are_described_already_are_completed_and_not_listed_twice():
+    @documented
+    @dataclasses.dataclass(frozen=True)
+    class Cell:
+        """A cell.
+
+        Parameters
+        ----------
+        tau : float
+            How slow it is.
+
+        Raises
+        ------
+        ValueError
+            Never.
+        """
+
+        tau: float = field(0.02, "time constant", unit="s", above=0)
+        n: int = field(3, "units", low=1, symbol="n")
+
+    assert Cell.__doc__.splitlines()[2:] == [
+        *("Parameters", "----------"),
+        *("tau : float, default 0.02", "    How slow it is. Allowed: a finite number, 0 < tau (in s)."),
+        *("n : int, default 3", "    Units. Allowed: a whole number, 1 <= n. Symbol n.", ""),
+        *("Raises", "------", "ValueError", "    Never."),
+    ]

@@ -19,7 +19,7 @@ from neuro_bpl.circuit.outcome import Outcome, accuracy
 from neuro_bpl.circuit.predictors.protocol import Predictor
 from neuro_bpl.circuit.readout import LinearReadout, ReadoutWeights
 from neuro_bpl.circuit.regularization import Regularization
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.trials import Trials, check_trials
 
@@ -38,6 +38,7 @@ class Weights(NamedTuple):
     olive: PyTree = None
 
 
+@documented
 @dataclass(frozen=True)
 class Circuit:
     """A closed cortico-cerebellar loop.

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from neuro_bpl.circuit.synapses import uniform
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
+@documented
 @dataclass(frozen=True)
 class FeedbackPathway:
     """B at birth, uniform in ±scale/√units like the readout that it stands for, docs/theory.md (21).

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from neuro_bpl.circuit.cells.protocol import Cell, State
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
+@documented
 @dataclass(frozen=True)
 class InitialState:
     """s₀ = mean + sd · N(0, 1) at birth, drawn for each unit and component, docs/theory.md (16); learnt by (17).

@@ -7,9 +7,10 @@ from jaxtyping import Array, Float, Key
 
 from neuro_bpl.circuit.cells.protocol import Cell
 from neuro_bpl.circuit.synapses import uniform
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
+@documented
 @dataclass(frozen=True)
 class OlivaryPathway:
     """B, which stands for W_rec where the olive pulls errors back through Jₜ, docs/theory.md (32).

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Key, Shaped
 
 from neuro_bpl.circuit.synapses import affine, uniform
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 Outputs = Float[Array, "outputs *batch"]
 Targets = Shaped[Array, "*target"]
@@ -53,6 +53,7 @@ class ReadoutWeights(NamedTuple):
     b: Float[Array, " outputs"]
 
 
+@documented
 @dataclass(frozen=True)
 class LinearReadout:
     """yₜ = W hₜ + b with a loss ℓ(yₜ, target), docs/theory.md (3).

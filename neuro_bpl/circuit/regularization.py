@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
+@documented
 @dataclass(frozen=True)
 class Regularization:
     """ℓₜ ← ℓₜ + ½ρ‖hₜ‖² + ½ω(‖W_in‖² + ‖W_rec‖² + ‖W_out‖²) up to a trial's own end, docs/theory.md (15).

@@ -10,7 +10,7 @@ from jaxtyping import Array, Int, Key
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.learning.optimizers import Optimizers
 from neuro_bpl.learning.rule import LearningRule
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.protocol import Task
 
@@ -67,6 +67,7 @@ def _keys_of(stream: Int[Array, ""], seeds: Int[Array, " seed"]) -> Key[Array, "
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(seeds)
 
 
+@documented
 @dataclass(frozen=True)
 class Schedule:
     """How long and on how much to train."""

@@ -14,7 +14,7 @@ import optax
 from jaxtyping import PyTree
 
 from neuro_bpl.circuit.circuit import Circuit, Weights
-from neuro_bpl.parameters import check, field, is_placeholder
+from neuro_bpl.parameters import check, documented, field, is_placeholder
 from neuro_bpl.refusals import expect, nearest, refusal
 
 __all__ = ["OptaxOptimizer", "Optimizer", "Optimizers"]
@@ -22,6 +22,7 @@ __all__ = ["OptaxOptimizer", "Optimizer", "Optimizers"]
 NAMES = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "adamax", "nadam", "radam", "lion", "yogi")
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("learning_rate", "options", "clip_norm"),
@@ -94,6 +95,7 @@ def _is_number(spec: inspect.Parameter) -> bool:
     return spec.name != "learning_rate" and (is_real or spec.name == "momentum")
 
 
+@documented
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class OptaxOptimizer:

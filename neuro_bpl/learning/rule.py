@@ -26,13 +26,14 @@ from neuro_bpl.learning.single_step import SingleStep
 from neuro_bpl.learning.td_error import OWN_WEIGHTS, ROUTES
 from neuro_bpl.learning.traces import Sweeping, Trace
 from neuro_bpl.learning.true_online_view import TrueOnlineView
-from neuro_bpl.parameters import check, field, is_placeholder
+from neuro_bpl.parameters import check, documented, field, is_placeholder
 from neuro_bpl.refusals import refusal
 from neuro_bpl.trials import Trials
 
 VIEWS = ("forward", "backward", "true online")
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("trace", "credit"),

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Shaped
 
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import nearest, refusal
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.trials import Trials
@@ -22,6 +22,7 @@ from neuro_bpl.trials import Trials
 BASELINES = ("squared_error", "sigmoid_cross_entropy")
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("noise",),

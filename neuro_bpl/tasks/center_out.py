@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.trials import Trials
@@ -19,6 +19,7 @@ from neuro_bpl.trials import Trials
 PROBE_SEED = 402_653_189  # an arbitrary number that nobody counts up to
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("noise", "speed"),

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Key
 
 from neuro_bpl.circuit.outcome import Outcome
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.trials import Trials
@@ -26,6 +26,7 @@ FLAGS = 3  # steps of a trial that show no bit of the pattern: its start, the re
 SHORTEST = (8, 12)  # steps; padding is one of these, times a power of 2
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("threshold", "repeat_scale"),

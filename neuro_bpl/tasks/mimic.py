@@ -16,7 +16,7 @@ from neuro_bpl.circuit.cells.rate import RateCortex
 from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.circuit.readout import LinearReadout, ReadoutWeights
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.trials import Trials
@@ -24,6 +24,7 @@ from neuro_bpl.trials import Trials
 CODE = "github.com/omarschall/vanilla-rtrl"
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("gain", "bias", "noise"),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.held_out import held_out_key
 from neuro_bpl.trials import Trials
@@ -23,6 +23,7 @@ HANKS = "Hanks et al. 2015"
 TRAINS = "clicks of the sessions of Hanks et al. 2015, rounded"
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("click_noise",),

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Shaped
 
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.tasks.protocol import Curriculum, Streaming, Task
 from neuro_bpl.trials import Trials
@@ -24,6 +24,7 @@ class Sized(Protocol):
     n_steps: int
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("task", "label_probability"),

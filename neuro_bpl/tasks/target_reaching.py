@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import nearest, refusal
 from neuro_bpl.trials import Trials
 
 SPLITS = ("validation", "test")
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("noise",),

@@ -8,9 +8,10 @@ from jaxtyping import Array, Float
 
 from neuro_bpl.circuit.cells.protocol import Gates, State
 from neuro_bpl.circuit.nonlinearities import tanh
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
+@documented
 @dataclass(frozen=True)
 class GRUCortex:
     """Gated recurrent units (Cho et al. 2014, EMNLP), reset behind the recurrent product: docs/theory.md (19).

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuro_bpl.circuit.cells.protocol import Gates, State
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
+@documented
 @dataclass(frozen=True)
 class LSTMCortex:
     """LSTM units (Hochreiter & Schmidhuber 1997): state [h; c], docs/theory.md (2).

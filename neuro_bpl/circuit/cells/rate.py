@@ -6,10 +6,11 @@ from jaxtyping import Array, Float
 
 from neuro_bpl.circuit.cells.protocol import Gates, State
 from neuro_bpl.circuit.nonlinearities import NONLINEARITIES
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 
 
+@documented
 @dataclass(frozen=True)
 class RateCortex:
     """Leaky rate units: hₜ = (1 − dt/τ) hₜ₋₁ + (dt/τ) φ(uₜ), docs/theory.md (1).

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from neuro_bpl.circuit.nonlinearities import NONLINEARITIES
 from neuro_bpl.circuit.predictors.protocol import MossyFibres, StateGradient
 from neuro_bpl.circuit.synapses import affine, uniform
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
 class DeepWeights(NamedTuple):
@@ -22,6 +22,7 @@ class DeepWeights(NamedTuple):
     b_out: Float[Array, " state"]
 
 
+@documented
 @dataclass(frozen=True)
 class DeepPredictor:
     """ĝ = W_out a + b_out of the last of several hidden layers, a ← φ(W a + b) from a = s on, docs/theory.md (20).

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from neuro_bpl.circuit.predictors.protocol import MossyFibres, StateGradient
 from neuro_bpl.circuit.synapses import affine, fan_in_mask, uniform
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 
 
@@ -23,6 +23,7 @@ class GranularWeights(NamedTuple):
     b_purkinje: Float[Array, " state"]
 
 
+@documented
 @dataclass(frozen=True)
 class GranularPredictor:
     """ĝ = W_purkinje relu((M ∘ W_granule) s + b_granule) + b_purkinje, docs/theory.md (12).

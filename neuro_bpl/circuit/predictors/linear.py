@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from neuro_bpl.circuit.predictors.protocol import MossyFibres, StateGradient
 from neuro_bpl.circuit.synapses import affine
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
 class LinearWeights(NamedTuple):
@@ -19,6 +19,7 @@ class LinearWeights(NamedTuple):
     b: Float[Array, " state"]
 
 
+@documented
 @dataclass(frozen=True)
 class LinearPredictor:
     """ĝ = W s + b, zero at birth, docs/theory.md (11); with the input, ĝ = W [s; x] + b, docs/theory.md (18)."""

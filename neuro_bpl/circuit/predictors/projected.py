@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from neuro_bpl.circuit.predictors.protocol import MossyFibres, Predictor, StateGradient, taught
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 
 
@@ -19,6 +19,7 @@ class ProjectedWeights(NamedTuple):
     inner: PyTree
 
 
+@documented
 @dataclass(frozen=True)
 class ProjectedPredictor:
     """ĝ = Pᵀ q(P s) in k dimensions of the state, with orthonormal rows of P, docs/theory.md (37).

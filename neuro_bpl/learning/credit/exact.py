@@ -10,9 +10,10 @@ from neuro_bpl.circuit.circuit import Circuit, Weights
 from neuro_bpl.learning import lambda_targets
 from neuro_bpl.learning.credit.protocol import Assignment, with_errors
 from neuro_bpl.learning.whole_trial import WholeTrial
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
+@documented
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Exact:

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuro_bpl.circuit.circuit import Weights
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
+@documented
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Feedback:

@@ -13,10 +13,11 @@ from neuro_bpl.learning import lambda_targets
 from neuro_bpl.learning.credit.protocol import Assignment, StepCredit, with_errors
 from neuro_bpl.learning.lambda_targets import Scalar
 from neuro_bpl.learning.whole_trial import WholeTrial, add_error
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("lambda_", "discount", "kappa"),

@@ -25,7 +25,7 @@ from neuro_bpl.learning.predictor_traces.protocol import (
 from neuro_bpl.learning.predictor_traces.remembered_steps import RememberedSteps, get, put
 from neuro_bpl.learning.td_error import TDError
 from neuro_bpl.learning.traces import CorticalStep
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
 class History(NamedTuple):
@@ -39,6 +39,7 @@ class History(NamedTuple):
     theta: PyTree
 
 
+@documented
 @dataclass(frozen=True)
 class HistorySweep:
     """δₖ eₖ = Σⱼ (γλ)^(k−j) (δₖ J_k ⋯ J_(j+1)) ∂ĝⱼ/∂θ, docs/theory.md (30): the full trace's updates, for less.

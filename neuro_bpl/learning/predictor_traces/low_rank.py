@@ -15,7 +15,7 @@ from neuro_bpl.learning.td_error import TDError
 from neuro_bpl.learning.traces import CorticalStep
 from neuro_bpl.learning.traces.protocol import no_influence
 from neuro_bpl.learning.traces.rank_one import balance, signs
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
 class LowRank(NamedTuple):
@@ -25,6 +25,7 @@ class LowRank(NamedTuple):
     theta: list[Float[Array, "rank batch ..."]]
 
 
+@documented
 @dataclass(frozen=True)
 class LowRankTrace:
     """eₜ ≈ ⟨s̃ₜ θ̃ₜᵀ⟩ over r random products, exact on average while weights are held, docs/theory.md (34).

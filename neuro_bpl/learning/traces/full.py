@@ -12,7 +12,7 @@ from neuro_bpl.circuit.cells.protocol import Cell, State
 from neuro_bpl.circuit.cortex import CorticalWeights
 from neuro_bpl.learning.credit import StepCredit
 from neuro_bpl.learning.traces.protocol import CorticalStep, identity, n_sources, no_influence
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
 class Influence(NamedTuple):
@@ -22,6 +22,7 @@ class Influence(NamedTuple):
     s_0: State | None
 
 
+@documented
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Full:

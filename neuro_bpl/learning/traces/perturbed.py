@@ -16,7 +16,7 @@ from neuro_bpl.learning.credit import StepCredit
 from neuro_bpl.learning.traces import by_synapse
 from neuro_bpl.learning.traces.by_synapse import Synapses
 from neuro_bpl.learning.traces.protocol import CorticalStep, no_influence
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 
 
 class PerturbedTrace(NamedTuple):
@@ -28,6 +28,7 @@ class PerturbedTrace(NamedTuple):
     is_first: Bool[Array, ""]
 
 
+@documented
 @partial(jax.tree_util.register_dataclass, data_fields=("sd",), meta_fields=())
 @dataclass(frozen=True)
 class Perturbed:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 
 from neuro_bpl.compilation import ONCE, compiled, known
 from neuro_bpl.data_files import data_folder
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import expect, refusal
 from neuro_bpl.tasks.images import cifar10
 from neuro_bpl.tasks.images.image_set import SPLITS, ImageSet, read_digits
@@ -31,6 +31,7 @@ Images = dict[str, UInt8[Array, "image height width *colour"]]
 Labels = dict[str, Int[Array, " image"]]
 
 
+@documented
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("images", "labels", "noise"),

@@ -7,13 +7,14 @@ import xarray as xr
 from jaxtyping import Float
 
 from neuro_bpl.neural import arguments
-from neuro_bpl.parameters import check, field
+from neuro_bpl.parameters import check, documented, field
 from neuro_bpl.refusals import refusal
 
 Stream = tuple[int, ...]
 SPIKES, FIBRES = 0, 1  # of one seed, each has noise of its own
 
 
+@documented
 @dataclass(frozen=True)
 class PoissonSpikes:
     """Spikes of cortical units: in a step of length dt, Poisson(max_rate · rₜ · dt) of them, uniform in the step.
@@ -63,6 +64,7 @@ class PoissonSpikes:
         return poisson(self.max_rate * values, starts, lengths, dt, (self.seed, SPIKES, *stream))
 
 
+@documented
 @dataclass(frozen=True)
 class ClimbingFibres:
     """Signed read-out of the TD error by climbing fibres, one for each component of the cortical state.

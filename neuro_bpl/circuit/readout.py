@@ -79,7 +79,7 @@ class LinearReadout:
         )
 
     def outputs(self, weights: ReadoutWeights, h: Float[Array, "units *batch"]) -> Outputs:
-        """Y = W h + b."""
+        """Return y = W h + b."""
         return affine(weights.w, weights.b, h)
 
     def loss_value(self, y: Outputs, target: Targets) -> Float[Array, "*batch"]:

@@ -66,13 +66,13 @@ class DeepPredictor:
         return self.plasticity == "output" or not self.hidden
 
     def features(self, theta: DeepWeights, fibres: MossyFibres) -> Float[Array, "features *batch"]:
-        """A ← φ(W a + b), layer by layer; the fibres themselves where there is none."""
+        """Return a ← φ(W a + b), layer by layer; the fibres themselves where there is none."""
         for w, b in zip(theta.w_hidden, theta.b_hidden, strict=True):
             fibres = NONLINEARITIES[self.nonlinearity].value(affine(w, b, fibres))
         return fibres
 
     def predict(self, theta: DeepWeights, fibres: MossyFibres) -> StateGradient:
-        """Ĝ = W_out a + b_out."""
+        """Return ĝ = W_out a + b_out."""
         return affine(theta.w_out, theta.b_out, self.features(theta, fibres))
 
     def plastic(self, theta: DeepWeights) -> PyTree:

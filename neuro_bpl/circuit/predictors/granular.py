@@ -82,7 +82,7 @@ class GranularPredictor:
         return jax.nn.relu(affine(theta.w_granule, theta.b_granule, fibres))
 
     def predict(self, theta: GranularWeights, fibres: MossyFibres) -> StateGradient:
-        """Ĝ = W_purkinje granule + b_purkinje, through the synapses that exist."""
+        """Return ĝ = W_purkinje granule + b_purkinje, through the synapses that exist."""
         return affine(theta.w_purkinje, theta.b_purkinje, self.features(theta, fibres))
 
     def plastic(self, theta: GranularWeights) -> PyTree:

@@ -13,7 +13,7 @@ from neuro_bpl.parameters import check, documented, field
 
 
 class LinearWeights(NamedTuple):
-    """Θ = [W b] of the linear predictor."""
+    """θ = [W b] of the linear predictor."""
 
     w: Float[Array, "state fibres"]
     b: Float[Array, " state"]
@@ -30,7 +30,7 @@ class LinearPredictor:
         check(self)
 
     def init(self, key: Key[Array, ""], n_fibres: int, n_state: int, dtype: jnp.dtype) -> LinearWeights:
-        """Θ = 0; the key is not used."""
+        """Return θ = 0; the key is not used."""
         del key
         return LinearWeights(jnp.zeros((n_state, n_fibres), dtype), jnp.zeros(n_state, dtype))
 
@@ -44,7 +44,7 @@ class LinearPredictor:
         return fibres
 
     def predict(self, theta: LinearWeights, fibres: MossyFibres) -> StateGradient:
-        """Ĝ = W s + b."""
+        """Return ĝ = W s + b."""
         return affine(theta.w, theta.b, fibres)
 
     def plastic(self, theta: LinearWeights) -> PyTree:

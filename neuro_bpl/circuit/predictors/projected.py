@@ -81,7 +81,7 @@ class ProjectedPredictor:
         return jnp.concatenate([jnp.tensordot(theta.basis, fibres[:n_state], 1), fibres[n_state:]])
 
     def predict(self, theta: ProjectedWeights, fibres: MossyFibres) -> StateGradient:
-        """Ĝ = Pᵀ q."""
+        """Return ĝ = Pᵀ q."""
         q = self.predictor.predict(theta.inner, self.project_fibres(theta, fibres))
         return jnp.tensordot(theta.basis.T, q, 1)
 

@@ -26,7 +26,7 @@ class Predictor(Protocol):
         """θ at birth, from n_fibres mossy fibres to the n_state numbers of a gradient; output weights are zero."""
 
     def predict(self, theta: PyTree, fibres: MossyFibres) -> StateGradient:
-        """Ĝ = g(s; θ), or g(s, x; θ)."""
+        """Return ĝ = g(s; θ), or g(s, x; θ)."""
 
     def plastic(self, theta: PyTree) -> PyTree:
         """A tree of bools: which weights learn."""

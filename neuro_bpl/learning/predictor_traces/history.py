@@ -138,5 +138,5 @@ def _n_read(circuit: Circuit, theta: PyTree) -> int:
 
 
 def _then(rings: PyTree, at: Int[Array, ""]) -> PyTree:
-    """Θ of a remembered step."""
+    """Return θ of a remembered step."""
     return jax.tree.map(lambda ring: get(ring, at), rings)

@@ -68,7 +68,7 @@ def taught_arrays(predictor: Predictor, theta: PyTree) -> list[Array]:
 
 
 def replaced(predictor: Predictor, theta: PyTree, free: list[Array]) -> PyTree:
-    """Θ with the arrays that learn from TD errors replaced by `free`, in order."""
+    """Return θ with the arrays that learn from TD errors replaced by `free`, in order."""
     replacements = iter(free)
     leaves = [next(replacements) if learns else w for w, learns in _with_taught(predictor, theta)]
     return jax.tree.unflatten(jax.tree.structure(theta), leaves)

@@ -112,8 +112,7 @@ def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
     values = cosines(selection.selected(nb.open_run(p.run), p.select))
     report(values)
-    for path in figures.save(draw(values), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(values), p.output)
 
 
 if __name__ == "__main__":

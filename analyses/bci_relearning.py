@@ -280,8 +280,7 @@ def analyse(p: Parameters) -> None:
         raise refusal("run", got, "at least two", "intervals are over seeds", f"{COMMAND} --seeds 8")
     level = float((recorded["perturbed"] - recorded["start"]) / (1 - recorded["start"]))
     report(found, recorded, intervals, idle, chance, level)
-    for path in figures.save(draw(found, recorded, intervals, idle, level), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(found, recorded, intervals, idle, level), p.output)
 
 
 if __name__ == "__main__":

@@ -119,8 +119,7 @@ def analyse(p: Parameters) -> None:
     run = selection.selected(nb.open_run(p.run), p.select)
     found = measures(run)
     report(found)
-    for path in figures.save(draw(found, Path(p.run).name.replace("_", " ")), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(found, Path(p.run).name.replace("_", " ")), p.output)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from clicks_sessions import by, sessions_of
 from scipy import stats
 
 from neuro_bpl import figures, neural, scripting
+from neuro_bpl.neural import datasets
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 
@@ -131,7 +131,7 @@ def interval(samples: list[np.ndarray], p: Parameters) -> tuple[np.ndarray, np.n
 def report_rats(sessions: list[xr.DataTree], p: Parameters) -> None:
     """Print what was read of each rat, and how its choices follow the evidence."""
     print(f"{RATS}\n|---|---|---|---|---|---|---|---|---|")
-    for rat, own in by("subject", sessions).items():
+    for rat, own in datasets.hanks2015.by("subject", sessions).items():
         trials = pooled(own)
         fitted, bounds = (
             neural.psychometric(trials),
@@ -181,13 +181,13 @@ def pooled(sessions: list[xr.DataTree]) -> xr.Dataset:
 
 def draw_choices(axes: "Axes", sessions: list[xr.DataTree]) -> None:
     """Fractions of choices with their intervals, and the curve of each rat."""
-    for region, own in by("region", sessions).items():
+    for region, own in datasets.hanks2015.by("region", sessions).items():
         colour, line, marker = LOOKS[region]
         whole = neural.psychometric(pooled(own))
         errors = abs(np.stack([whole["low"], whole["high"]]) - whole["fraction_right"].values)
         x = whole["mean_evidence"].values
         axes.errorbar(x, whole["fraction_right"], errors, fmt=marker, color=colour, markersize=3, linewidth=0.8)
-        for number, rats in enumerate(by("subject", own).values()):
+        for number, rats in enumerate(datasets.hanks2015.by("subject", own).values()):
             trials = pooled(rats)
             grid = np.linspace(float(trials["evidence"].min()), float(trials["evidence"].max()), 200)
             name = region if number == 0 else None
@@ -257,14 +257,13 @@ def draw(
 
 def analyse(p: Parameters) -> None:
     """Read, compute, report, draw."""
-    sessions = sessions_of(p.folder, p.download)
+    sessions = datasets.hanks2015.sessions_of(p.folder, p.download)
     report_rats(sessions, p)
-    regions, span = by("region", sessions), (p.course_from, p.course_until, p.width)
+    regions, span = datasets.hanks2015.by("region", sessions), (p.course_from, p.course_until, p.width)
     windows = {region: tuning([in_windows(one, p) for one in own], p) for region, own in regions.items()}
     courses = {region: tuning([counts_of(one, *span, p) for one in own], p) for region, own in regions.items()}
     report_areas(windows, p)
-    for path in figures.save(draw(sessions, windows, courses, p), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(sessions, windows, courses, p), p.output)
 
 
 if __name__ == "__main__":

@@ -243,8 +243,7 @@ def analyse(p: Parameters) -> None:
     recorded = neural.read_deverett(p.recording or neural.fetch("deverett2018")[0])
     found = shares(said, belongs)
     report(found, shuffled(said, belongs, p.shuffles), belongs, recorded)
-    for path in figures.save(draw(found, recorded), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(found, recorded), p.output)
 
 
 if __name__ == "__main__":

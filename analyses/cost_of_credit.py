@@ -101,8 +101,7 @@ def analyse(p: Parameters) -> None:
         why = "the figure shows how costs grow"
         raise refusal("run", p.run, "results with both series", why, "python benchmarks/cost_of_credit.py")
     print("\n".join(exponents(found)))
-    for path in figures.save(draw(found), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(found), p.output)
 
 
 if __name__ == "__main__":

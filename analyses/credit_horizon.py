@@ -137,8 +137,7 @@ def analyse(p: Parameters) -> None:
             "run", f"{p.run} with one seed", "at least two", "intervals are over seeds", f"{COMMANDS} --seeds 5"
         )
     report(horizon)
-    for path in figures.save(draw(horizon, course), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(horizon, course), p.output)
 
 
 if __name__ == "__main__":

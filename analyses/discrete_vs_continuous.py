@@ -168,8 +168,7 @@ def analyse(p: Parameters) -> None:
         )
     weights = weights.transpose("refine", "seed", "simulator", "snapshot", "weight")
     report(weights)
-    for path in figures.save(draw(run, weights), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(run, weights), p.output)
 
 
 if __name__ == "__main__":

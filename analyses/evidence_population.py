@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from clicks_regions import DT, NEWBORN, NOISE, Region, View, region_of
-from clicks_sessions import by, sessions_of
 
 import neuro_bpl as nb
 from neuro_bpl import figures, neural, scripting
+from neuro_bpl.neural import activity, datasets
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
 from neuro_bpl.runs import selection
@@ -55,9 +54,9 @@ class Parameters:
         check(self)
 
     @property
-    def view(self) -> View:
+    def view(self) -> "activity.heard_clicks.View":
         """What is looked at, of rats and of networks."""
-        return View(self.until, self.width, self.n_conditions, self.longest_silence, self.seed)
+        return activity.heard_clicks.View(self.until, self.width, self.n_conditions, self.longest_silence, self.seed)
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Findings:
         return [name for name in self.trials if name != "rats"]
 
 
-def findings(found: Region, p: Parameters) -> Findings:
+def findings(found: "activity.heard_clicks.Region", p: Parameters) -> Findings:
     """All that is printed and drawn of a region."""
     trials = behaviour(found)
     return Findings(
@@ -93,7 +92,7 @@ def findings(found: Region, p: Parameters) -> Findings:
 # ---------------------------------------------------------------------------------------------------------- choices
 
 
-def behaviour(found: Region) -> dict[str, list[xr.Dataset]]:
+def behaviour(found: "activity.heard_clicks.Region") -> dict[str, list[xr.Dataset]]:
     """Evidence and choices on the same trials: of the rats, and of each network of a rule."""
     columns = found.recording.coords
     rats = xr.Dataset({name: columns[name].variable for name in ("evidence", "went_right", "correct_right")})
@@ -119,7 +118,7 @@ def is_two_sided(trials: xr.Dataset) -> bool:
     return bool(trials["went_right"].min() < trials["went_right"].max())
 
 
-def tuning(found: Region) -> dict[str, xr.DataArray]:
+def tuning(found: "activity.heard_clicks.Region") -> dict[str, xr.DataArray]:
     """Rectified choice AUC by time: of recorded units, and the mean over units of each network."""
     rats = neural.rectified(neural.choice_auc(found.recording))
     networks = {
@@ -128,7 +127,7 @@ def tuning(found: Region) -> dict[str, xr.DataArray]:
     return {"rats": rats.rename(unit="seed").transpose("seed", "time"), **networks}
 
 
-def chance(found: Region, p: Parameters) -> xr.DataArray:
+def chance(found: "activity.heard_clicks.Region", p: Parameters) -> xr.DataArray:
     """What recorded units have by chance: mean over units of the rectified AUC, of choices shuffled within sessions."""
     null = []
     for unit in found.recording["unit"]:
@@ -143,7 +142,7 @@ def chance(found: Region, p: Parameters) -> xr.DataArray:
 # --------------------------------------------------------------------------------------------------------- decoding
 
 
-def decoded(found: Region, label: str, kind: str, p: Parameters) -> dict[str, list[xr.Dataset]]:
+def decoded(found: "activity.heard_clicks.Region", label: str, kind: str, p: Parameters) -> dict[str, list[xr.Dataset]]:
     """Choice or condition, read from the last bin of as many units and trials as were recorded (`pseudo_trials`)."""
     rats = neural.pseudo_trials(found.recording.isel(time=[-1]), label, p.seed)
     most = int(np.unique(rats[label], return_counts=True)[1].max())
@@ -175,7 +174,7 @@ def _network(rates: xr.DataArray, seed: int, n_units: int, rng: np.random.Genera
 # ------------------------------------------------------------------------------------------------------- similarity
 
 
-def compared(found: Region, trials: dict[str, list[xr.Dataset]], p: Parameters) -> xr.Dataset:
+def compared(found: "activity.heard_clicks.Region", trials: dict[str, list[xr.Dataset]], p: Parameters) -> xr.Dataset:
     """Similarity of the networks of every rule to one region."""
     return neural.compare(
         {name: one.drop_vars("choice") for name, one in found.models.items()},
@@ -222,7 +221,7 @@ def draw_choices(axes: "Axes", regions: dict[str, Findings]) -> None:
         errors = abs(np.stack([whole["low"], whole["high"]]) - whole["fraction_right"].values)
         look = {"fmt": marker, "color": colour, "markersize": 3, "label": region}
         axes.errorbar(whole["mean_evidence"], whole["fraction_right"], errors, **look)
-    for rule in (rule for rule in found.rules if rule != NEWBORN):
+    for rule in (rule for rule in found.rules if rule != activity.heard_clicks.NEWBORN):
         of_all = xr.concat(found.trials[rule], "trial")
         if not is_two_sided(of_all):
             continue  # no curve to fit
@@ -282,16 +281,19 @@ def draw(regions: dict[str, Findings]) -> "Figure":
 def analyse(p: Parameters) -> None:
     """Read, compute, report, draw."""
     run = selection.selected(nb.open_run(p.run), p.select)
-    if DT not in run["parameters"] or NOISE not in run["parameters"] or run["training"].sizes["seed"] < 2:
+    if (
+        activity.heard_clicks.DT not in run["parameters"]
+        or activity.heard_clicks.NOISE not in run["parameters"]
+        or run["training"].sizes["seed"] < 2
+    ):
         why = "networks hear clicks step by step, and intervals are over networks"
         raise refusal("run", p.run, "a run of the clicks task with two networks or more", why, COMMAND)
     regions = {}
-    for name, own in by("region", sessions_of(p.folder)).items():
-        region = region_of(run, own, p.view)
+    for name, own in datasets.hanks2015.by("region", datasets.hanks2015.sessions_of(p.folder)).items():
+        region = activity.heard_clicks.region_of(run, own, p.view)
         regions[name] = findings(region, p)
         report(name, regions[name], region.recording, p)
-    for path in figures.save(draw(regions), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(regions), p.output)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,10 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import xarray as xr
 
-import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
-from neuro_bpl.refusals import refusal
-from neuro_bpl.runs import selection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,20 +68,11 @@ def report(alignment: xr.DataArray) -> None:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = selection.selected(nb.open_run(p.run), p.select)
-    if "gradients" not in run or "gradient_alignment" not in run["gradients"]:
-        raise refusal(
-            "run",
-            p.run,
-            'a run that recorded "gradient_alignment"',
-            "without a predictor there is no predicted gradient",
-            f"python models/target_reaching.py --output {p.run}",
-        )
-    alignment = selection.by_rule(run["gradients"]["gradient_alignment"], run)
-    alignment = alignment.sel(rule=[bool(np.isfinite(alignment.sel(rule=rule)).any()) for rule in alignment.rule])
+    why = "without a predictor there is no predicted gradient"
+    command = f"python models/target_reaching.py --output {p.run}"
+    alignment = scripting.recorded(p.run, "gradients", "gradient_alignment", why=why, command=command, select=p.select)
     report(alignment)
-    for path in figures.save(draw(alignment), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(alignment), p.output)
 
 
 if __name__ == "__main__":

@@ -107,8 +107,7 @@ def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
     found = outcomes(nb.open_run(p.run))
     report(found)
-    for path in figures.save(draw(found), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(found), p.output)
 
 
 if __name__ == "__main__":

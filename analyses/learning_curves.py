@@ -97,8 +97,7 @@ def analyse(p: Parameters) -> None:
             f"python models/sequential_digits.py --rule bp_lambda,bptt --seeds 5 --output {p.run}",
         )
     report(accuracy)
-    for path in figures.save(draw(accuracy), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(accuracy), p.output)
 
 
 if __name__ == "__main__":

@@ -220,8 +220,7 @@ def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
     found = measure(nb.open_run(p.run), p)
     report(found)
-    for path in figures.save(draw(found, p.rule), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(found, p.rule), p.output)
 
 
 if __name__ == "__main__":

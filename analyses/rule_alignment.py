@@ -89,8 +89,7 @@ def analyse(p: Parameters) -> None:
     comparison = comparison.sel(rule=leader, drop=True) if "rule" in comparison.dims else comparison
     report(table(comparison))
     title = f"Cosines between gradients while {leader} learns"
-    for path in figures.save(draw(matrix(comparison), title), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(matrix(comparison), title), p.output)
 
 
 if __name__ == "__main__":

@@ -142,8 +142,7 @@ def analyse(p: Parameters) -> None:
         found[task] = summary(run)
     cost = xr.load_dataset(p.cost) if Path(p.cost).is_file() else None
     report(found, cost)
-    for path in figures.save(draw(found), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(found), p.output)
 
 
 if __name__ == "__main__":

@@ -176,8 +176,7 @@ def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
     run = load(p)
     report(run)
-    for path in figures.save(draw(run, p), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(run, p), p.output)
 
 
 if __name__ == "__main__":

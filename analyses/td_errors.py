@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-import neuro_bpl as nb
 from neuro_bpl import figures, scripting
 from neuro_bpl.parameters import field
-from neuro_bpl.refusals import refusal
-from neuro_bpl.runs import selection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,20 +77,10 @@ def report(size: xr.DataArray) -> None:
 
 def analyse(p: Parameters) -> None:
     """Load, compute, draw."""
-    run = selection.selected(nb.open_run(p.run), p.select)
-    if "gradients" not in run or "td_error_size" not in run["gradients"]:
-        raise refusal(
-            "run",
-            p.run,
-            'a run that recorded "td_error_size"',
-            "only a predictor that learns has TD errors",
-            f"python models/target_reaching.py --output {p.run}",
-        )
-    size = selection.by_rule(run["gradients"]["td_error_size"], run)
-    size = size.sel(rule=[bool(np.isfinite(size.sel(rule=rule)).any()) for rule in size.rule])
+    why, command = "only a predictor that learns has TD errors", f"python models/target_reaching.py --output {p.run}"
+    size = scripting.recorded(p.run, "gradients", "td_error_size", why=why, command=command, select=p.select)
     report(size)
-    for path in figures.save(draw(size), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(size), p.output)
 
 
 if __name__ == "__main__":

@@ -100,8 +100,7 @@ def analyse(p: Parameters) -> None:
     run = selection.selected(nb.open_run(p.run), p.select)
     values = cosines(run, p.first_seed)
     report(values)
-    for path in figures.save(draw(values), p.output):
-        print(f"figure: {path}")
+    scripting.save(draw(values), p.output)
 
 
 if __name__ == "__main__":

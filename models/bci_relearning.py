@@ -21,6 +21,7 @@ from neuro_bpl.circuit import ReadoutWeights
 from neuro_bpl.learning import NAMED as RULES
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
+from neuro_bpl.scripting import Storage
 from neuro_bpl.tasks.center_out import CenterOut
 
 GOLUB, SADTLER = "Golub et al. 2018", "Sadtler et al. 2014"
@@ -28,7 +29,7 @@ MAPPINGS = ("intuitive", "perturbed")
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Storage):
     """Constants of the model."""
 
     rule: str = field("bptt,bp_lambda,tbptt,eprop,rflo,random_gradient", "learning rules, separated by commas")
@@ -56,13 +57,8 @@ class Parameters:
     n_snapshots: int = field(12, "snapshots of activity while relearning", low=1)
     n_probe: int = field(28, "trials of every target whose activity is kept", low=1)
     seeds: int = field(8, "networks trained at once", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
     sweep: tuple[str, ...] = field((), "parameters of relearning to vary, each with its values: relearning_rate=1e-4,…")
     output: str = field("data/runs/bci_relearning", "folder of the runs and of the mappings")
-    resume: bool = field(False, "go on with the runs that are there")
-    overwrite: bool = field(False, "replace the runs that are there")
-    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
-    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)

@@ -15,7 +15,7 @@ import neuro_bpl as nb
 from neuro_bpl import scripting
 from neuro_bpl.experiments import applicable
 from neuro_bpl.parameters import check, field
-from neuro_bpl.scripting import rule_words
+from neuro_bpl.scripting import RuleNumbers, Storage, rule_words
 
 RECORD = ("gradient_alignment",)
 PAPER = "Pemberton & Ponte Costa 2024"
@@ -23,14 +23,12 @@ ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(RuleNumbers, Storage):
     """Constants of the model."""
 
     rule: str = field("bptt,tbptt:3,dni:3,bp_lambda:0,bp_lambda:1", rule_words.HELP)
-    lambda_: float = field(1.0, "trace decay of bp_lambda", symbol="λ", low=0, high=1)
     discount: float = field(0.9, "discount of bp_lambda and dni", symbol="γ", source=PAPER, low=0, high=1)
     kappa: float = field(1.0, "weight of the synthetic gradient", symbol="κ", source=PAPER, low=0)
-    window: int = field(1, "steps of a window of tbptt and dni", symbol="n", low=1)
     n_bits: int = field(8, "bits of a word", source=PAPER, low=1)
     n_steps: int = field(128, "steps of the longest trial that may come", symbol="T", low=5)
     threshold: float = field(0.15, "loss below which trials grow longer", unit="bit", source=PAPER, low=0)
@@ -42,13 +40,8 @@ class Parameters:
     n_evaluations: int = field(50, "held-out evaluations", low=1)
     n_snapshots: int = field(1, "snapshots of weights after the first", low=1)
     seeds: int = field(5, "networks trained at once", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
     sweep: tuple[str, ...] = field((), "parameters to vary, each with its values: kappa=0.1,1")
     output: str = field("data/runs/copy_repeat", "folder of the run")
-    resume: bool = field(False, "go on with the run that is there")
-    overwrite: bool = field(False, "replace the run that is there")
-    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
-    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)

@@ -14,7 +14,7 @@ import neuro_bpl as nb
 from neuro_bpl import scripting
 from neuro_bpl.experiments import applicable
 from neuro_bpl.parameters import check, field
-from neuro_bpl.scripting import rule_words
+from neuro_bpl.scripting import RuleNumbers, Storage, rule_words
 from neuro_bpl.tasks.poisson_clicks import HANKS, TRAINS
 
 RECORD = ("rates", "outputs", "gradient_alignment", "predicted_gradient", "td_error", "td_error_size")
@@ -22,14 +22,11 @@ PAPER = "Pemberton & Ponte Costa 2024"
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(RuleNumbers, Storage):
     """Constants of the model."""
 
     rule: str = field("bp_lambda,bptt,tbptt", rule_words.HELP)
-    lambda_: float = field(1.0, "trace decay of bp_lambda", symbol="λ", low=0, high=1)
-    discount: float = field(1.0, "discount of bp_lambda and dni", symbol="γ", low=0, high=1)
     kappa: float = field(1.0, "weight of the synthetic gradient", symbol="κ", source=PAPER, low=0)
-    window: int = field(1, "steps of a window of tbptt and dni", symbol="n", low=1)
     total_rate: float = field(40.0, "clicks of both sides together", unit="Hz", source=HANKS, above=0)
     rates: str = field("38,33,25", "rate of the richer side, one for each difficulty", unit="Hz", source=TRAINS)
     shortest: float = field(0.1, "shortest stimulus", unit="s", source=TRAINS, above=0)
@@ -53,13 +50,8 @@ class Parameters:
     n_evaluations: int = field(12, "held-out evaluations", low=1)
     n_snapshots: int = field(2, "snapshots of weights and activity after the first", low=1)
     seeds: int = field(5, "networks trained at once", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
     sweep: tuple[str, ...] = field((), "parameters to vary, each with its values: lambda_=0,0.5,1 tau=0.05,0.1")
     output: str = field("data/runs/evidence_accumulation", "folder of the run")
-    resume: bool = field(False, "go on with the run that is there")
-    overwrite: bool = field(False, "replace the run that is there")
-    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
-    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)

@@ -20,6 +20,7 @@ from neuro_bpl import neural, scripting
 from neuro_bpl.circuit import GranularWeights, fan_in_mask
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
+from neuro_bpl.scripting import Storage
 
 PAPER = "Pemberton & Ponte Costa 2024"
 GRAPHS = ("measured", "rewired")
@@ -27,7 +28,7 @@ RECORD = ("gradient_alignment", "granule_rates", "predicted_gradient", "true_gra
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Storage):
     """Constants of the model."""
 
     connectome: str = field("", "file of the measured graph (empty: that of the folder of recordings)")
@@ -47,15 +48,10 @@ class Parameters:
     n_updates: int = field(600, "updates", low=1)
     n_evaluations: int = field(6, "evaluations", low=1)
     seeds: int = field(20, "networks, each with a patch and a rewiring of its own", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
     sweep: tuple[str, ...] = field(
         ("wiring=measured,rewired,1,2,4,8,16,all",), "parameters to vary, each with its values: wiring=measured,4"
     )
     output: str = field("data/runs/granule_wiring", "folder of the run")
-    resume: bool = field(False, "go on with the run that is there")
-    overwrite: bool = field(False, "replace the run that is there")
-    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
-    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)

@@ -18,6 +18,7 @@ from neuro_bpl.experiments import applicable
 from neuro_bpl.learning import ROUTES
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
+from neuro_bpl.scripting import Storage
 from neuro_bpl.training import Point
 
 PAPER = "Pemberton & Ponte Costa 2024"
@@ -45,7 +46,7 @@ FORMS = (*REFERENCES, "forward", "full", "history", "low_rank", *BASES, "diagona
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Storage):
     """Constants of the model."""
 
     task: str = field(",".join(TASKS), "tasks, separated by commas")
@@ -72,13 +73,7 @@ class Parameters:
     n_updates: int = field(1000, "batches of trials", low=1)
     n_evaluations: int = field(10, "evaluations", low=1)
     seeds: int = field(5, "networks trained at once", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
-    sweep: tuple[str, ...] = field((), "parameters to vary, each with its values: lambda_=0,0.5,1")
     output: str = field("data/runs/predictor_traces", "folder of the runs, one for each task")
-    resume: bool = field(False, "go on with the runs that are there")
-    overwrite: bool = field(False, "replace the runs that are there")
-    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
-    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)

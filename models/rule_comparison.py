@@ -17,6 +17,7 @@ from neuro_bpl import scripting
 from neuro_bpl.learning import NAMED as RULES
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import refusal
+from neuro_bpl.scripting import Storage
 from neuro_bpl.training import Point
 
 MARSCHALL = "code of Marschall et al. 2020"
@@ -30,7 +31,7 @@ LOSSES = {
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Storage):
     """Constants of the model."""
 
     task: str = field(",".join(LOSSES), "tasks, separated by commas")
@@ -56,13 +57,8 @@ class Parameters:
     n_updates: int = field(1000, "updates", low=1)
     n_evaluations: int = field(10, "evaluations", low=1)
     seeds: int = field(5, "networks trained at once", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
     sweep: tuple[str, ...] = field((), "parameters to vary, each with its values: learning_rate=0.001,0.003")
     output: str = field("data/runs/rule_comparison", "folder of the runs, one for each task")
-    resume: bool = field(False, "go on with the runs that are there")
-    overwrite: bool = field(False, "replace the runs that are there")
-    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
-    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)

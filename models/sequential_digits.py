@@ -17,23 +17,21 @@ from neuro_bpl.experiments import applicable, check_names
 from neuro_bpl.parameters import check, field
 from neuro_bpl.refusals import nearest, refusal
 from neuro_bpl.runs import QUANTITIES
-from neuro_bpl.scripting import rule_words
+from neuro_bpl.scripting import RuleNumbers, Storage, rule_words
 
 RECORD = ("rates", "true_gradient", "gradient_alignment", "predicted_gradient", "td_error_size")
 ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(RuleNumbers, Storage):
     """Constants of the model."""
 
     rule: str = field("bp_lambda,bptt,tbptt", rule_words.HELP)
-    lambda_: float = field(1.0, "trace decay of bp_lambda", symbol="λ", low=0, high=1)
     discount: float = field(
         0.9, "discount of bp_lambda and dni", symbol="γ", source="Pemberton & Ponte Costa 2024", low=0, high=1
     )
     kappa: float = field(0.3, "weight of the synthetic gradient", symbol="κ", source="docs/results.md", low=0)
-    window: int = field(1, "steps of a window of tbptt and dni", symbol="n", low=1)
     dataset: str = field(
         "digits",
         "8x8 digits of scikit-learn, MNIST of <data-dir>/mnist, or CIFAR-10 of <data-dir>/cifar-10-batches-bin",
@@ -69,13 +67,8 @@ class Parameters:
     n_snapshots: int = field(1, "snapshots of weights and activity after the first", low=1)
     record: str = field(",".join(RECORD), "quantities to record where a rule has them, separated by commas")
     seeds: int = field(5, "networks trained at once", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
     sweep: tuple[str, ...] = field((), "parameters to vary, each with its values: lambda_=0,0.5,1 kappa=0.1,0.3")
     output: str = field("data/runs/sequential_digits", "folder of the run")
-    resume: bool = field(False, "go on with the run that is there")
-    overwrite: bool = field(False, "replace the run that is there")
-    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
-    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)

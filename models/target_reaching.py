@@ -16,7 +16,7 @@ import neuro_bpl as nb
 from neuro_bpl import scripting
 from neuro_bpl.experiments import applicable
 from neuro_bpl.parameters import check, field
-from neuro_bpl.scripting import rule_words
+from neuro_bpl.scripting import RuleNumbers, Storage, rule_words
 from neuro_bpl.training import Point
 
 RECORD = ("gradient_alignment", "td_error_size", "td_error", "predicted_gradient", "true_gradient", "rates")
@@ -25,14 +25,12 @@ ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}  # Pemberton & Ponte Costa 2024
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(RuleNumbers, Storage):
     """Constants of the model."""
 
     rule: str = field("bp_lambda", rule_words.HELP)
-    lambda_: float = field(1.0, "trace decay of bp_lambda", symbol="λ", low=0, high=1)
     discount: float = field(1.0, "discount of bp_lambda and dni", symbol="γ", source=PAPER, low=0, high=1)
     kappa: float = field(1.0, "weight of the synthetic gradient", symbol="κ", source=PAPER, low=0)
-    window: int = field(1, "steps of a window of tbptt and dni", symbol="n", low=1)
     plastic: bool = field(False, "let cortex and readout learn, too (as released they are frozen)")
     n_steps: int = field(10, "steps of a trial", symbol="T", source=PAPER, low=1)
     cues: str = field("1101000001", "cues, separated by commas, one for each target", source=PAPER)
@@ -50,15 +48,10 @@ class Parameters:
     n_evaluations: int = field(10, "evaluations", source=PAPER, low=1)
     n_snapshots: int = field(1, "snapshots of weights and activity after the first", low=1)
     seeds: int = field(20, "networks trained at once", low=1)
-    precision: str = field("float32", "floating-point format", choices=("float32", "float64"))
     sweep: tuple[str, ...] = field(
         ("auto",), "parameters to vary, each with its values; auto: lambda_=0,0.5,1 where bp_lambda is the only rule"
     )
     output: str = field("data/runs/target_reaching", "folder of the run")
-    resume: bool = field(False, "go on with the run that is there")
-    overwrite: bool = field(False, "replace the run that is there")
-    workers: int = field(1, "processes that train points: this one alone, or so many on this machine", low=1)
-    scheduler: str = field("", "address of a Dask scheduler whose workers train the points (docs/clusters.md)")
 
     def __post_init__(self) -> None:
         check(self)

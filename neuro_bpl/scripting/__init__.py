@@ -3,10 +3,14 @@
 Offered: `main`, `points`, `storage`; words for rules; means, spreads and intervals in words.
 """
 
+from neuro_bpl.scripting.analysis import recorded, save
 from neuro_bpl.scripting.command_line import main, parse, points, storage
+from neuro_bpl.scripting.model_parameters import RuleNumbers, Storage
 from neuro_bpl.scripting.summaries import by_point, finite95, interval95, mean_and_spread, summary95
 
 __all__ = [
+    "RuleNumbers",
+    "Storage",
     "by_point",
     "finite95",
     "interval95",
@@ -14,6 +18,8 @@ __all__ = [
     "mean_and_spread",
     "parse",
     "points",
+    "recorded",
+    "save",
     "storage",
     "summary95",
 ]

@@ -1,6 +1,7 @@
 """The command line of a script, derived from its parameters."""
 
 import dataclasses
+import inspect
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -144,11 +145,18 @@ def _answers(parameters: type, description: str, flags: Sequence[tuple], argumen
     """The words of the command line, read into a form with the fields of the parameters and some flags."""
     hints = [
         (spec.name, Annotated[spec.type, tyro.conf.arg(help=_help(spec))], dataclasses.field(default=spec.default))
-        for spec in dataclasses.fields(parameters)
+        for spec in _in_order(parameters)
     ]
     form = dataclasses.make_dataclass(parameters.__name__, [*hints, *flags])
     style = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
     return tyro.cli(form, prog=sys.argv[0], description=description, args=arguments, config=style)
+
+
+def _in_order(parameters: type) -> list[dataclasses.Field]:
+    """Return the parameters of a model: those that it declares itself, then those that it takes over."""
+    declared = dict.fromkeys(name for cls in parameters.__mro__ for name in inspect.get_annotations(cls))
+    specs = {spec.name: spec for spec in dataclasses.fields(parameters)}
+    return [specs[name] for name in declared if name in specs]
 
 
 def _given(parameters: type, answers: Any) -> Any:

@@ -1,3 +1,11 @@
-from . import alignment, binning, clicks_as_trials, pseudo_population, responses, simulated_responses
+from . import alignment, binning, clicks_as_trials, heard_clicks, pseudo_population, responses, simulated_responses
 
-__all__ = ["alignment", "binning", "clicks_as_trials", "pseudo_population", "responses", "simulated_responses"]
+__all__ = [
+    "alignment",
+    "binning",
+    "clicks_as_trials",
+    "heard_clicks",
+    "pseudo_population",
+    "responses",
+    "simulated_responses",
+]

@@ -12,7 +12,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from neuro_bpl.neural import arguments, times
-from neuro_bpl.neural.sessions import matlab
+from neuro_bpl.neural.sessions import fetching, matlab
 from neuro_bpl.neural.sessions.reading import existing_file
 from neuro_bpl.neural.sessions.session import Columns, from_arrays
 from neuro_bpl.refusals import refusal
@@ -219,3 +219,27 @@ def silent_runs(spikes: Sequence[Sequence[Any]], start: Float[np.ndarray, " tria
 def _refuse(path: Path, name: str, got: Any, allowed: str) -> ValueError:
     fix = "a file of data/by_session, or fetch it again"
     return refusal(f"{path.name}: {name}", got, allowed, "the session could not be told from it", fix)
+
+
+def sessions_of(folder: str, download: bool = False) -> list[xr.DataTree]:
+    """All sessions of a folder (empty: neural/hanks2015 of the data folder), with those that it lacks where asked for.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    at = Path(folder) if folder else fetching.paths("hanks2015")[0].parent
+    if download:
+        fetching.fetch("hanks2015", at.parent)
+    files = sorted(at.glob("*.mat"))
+    if not files:
+        fix = 'the folder of the sessions; NEURO_BPL_DATA=…; or first neural.fetch("hanks2015")'
+        raise refusal("folder", str(at), "a folder of sessions (*.mat)", "there are none in it", fix)
+    return [read_hanks(path) for path in files]
+
+
+def by(attribute: str, sessions: list[xr.DataTree]) -> dict[str, list[xr.DataTree]]:
+    """Sessions by an attribute, such as their region, in alphabetical order."""
+    names = sorted({session.attrs[attribute] for session in sessions})
+    return {name: [one for one in sessions if one.attrs[attribute] == name] for name in names}

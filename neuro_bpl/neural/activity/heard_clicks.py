@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from neuro_bpl import neural
+from neuro_bpl.neural.activity.alignment import align
+from neuro_bpl.neural.activity.binning import bin, rate
+from neuro_bpl.neural.activity.clicks_as_trials import trials_of
+from neuro_bpl.neural.activity.pseudo_population import pooled
+from neuro_bpl.neural.activity.simulated_responses import respond
 
 NEWBORN = "newborn"
 DT, NOISE = "circuit.cortex.dt", "task.click_noise"
@@ -39,7 +43,7 @@ class Region:
 
 def region_of(run: xr.DataTree, sessions: list[xr.DataTree], view: View) -> Region:
     """All units of a region, and all networks, with the condition of each trial."""
-    recording = neural.pooled([recorded(session, view) for session in sessions])
+    recording = pooled([recorded(session, view) for session in sessions])
     heard = recording["heard"].values
     edges = np.quantile(heard, np.linspace(0, 1, view.n_conditions + 1)[1:-1])
     condition = {"condition": ("trial", np.searchsorted(edges, heard))}
@@ -53,21 +57,21 @@ def region_of(run: xr.DataTree, sessions: list[xr.DataTree], view: View) -> Regi
 
 def recorded(session: xr.DataTree, view: View) -> xr.DataArray:
     """Rates of a session's units (Hz) in its lasting trials, and the clicks `heard` in the window, right less left."""
-    rates = neural.rate(neural.bin(neural.align(session, "stimulus_on", (0.0, view.until)), view.width))
-    clicks = np.asarray(neural.trials_of(session, view.width).inputs)[:, : round(view.until / view.width)]
+    rates = rate(bin(align(session, "stimulus_on", (0.0, view.until)), view.width))
+    clicks = np.asarray(trials_of(session, view.width).inputs)[:, : round(view.until / view.width)]
     labelled = rates.assign_coords(heard=("trial", clicks.sum(1) @ np.array([-1.0, 1.0])))
     return labelled.isel(trial=lasting(session, view)).assign_attrs(session=session.attrs["session"])
 
 
 def simulated(run: xr.DataTree, rule: str, session: xr.DataTree, view: View) -> xr.DataArray:
     """Rates of all networks of a rule in a session's lasting trials, until the end of the window."""
-    dt, noise = (float(run["parameters"][name].values.flat[0]) for name in (DT, NOISE))
+    dt, noise = (float(run["parameters"].to_dataset()[name].values.flat[0]) for name in (DT, NOISE))
     own = zlib.crc32(f"{view.seed} {session.attrs['session']}".encode()) >> 1  # every session has noise of its own
-    trials, snapshots = neural.trials_of(session, dt, noise, own), None
+    trials, snapshots = trials_of(session, dt, noise, own), None
     if rule == NEWBORN:
-        rule, snapshots = rules_of(run)[0], [int(run["weights"]["snapshot"][0])]
+        rule, snapshots = rules_of(run)[0], [int(run["weights"].to_dataset()["snapshot"][0])]
     at = {"rule": rule} if "rule" in run["training"].dims else {}
-    rates = neural.respond(run, trials, dt, at=at, snapshots=snapshots, columns=session["trials"].to_dataset())
+    rates = respond(run, trials, dt, at=at, snapshots=snapshots, columns=session["trials"].to_dataset())
     rates = rates.isel(snapshot=0, drop=True) if snapshots else rates
     return rates.isel(time=slice(round(view.until / dt)), trial=lasting(session, view)).drop_vars("trial")
 

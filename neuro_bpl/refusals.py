@@ -19,6 +19,13 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return max(names, key=lambda known: difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio())
 
 
+def one_of(name: str, got: Any, known: Sequence[str], why: str) -> str:
+    """Return a text that is one of several names, or refuse it with the nearest of them (`ValueError`)."""
+    if not isinstance(got, str) or got not in known:
+        raise refusal(name, got, ", ".join(known), why, f'{name}="{nearest(str(got), list(known))}"')
+    return got
+
+
 def expect(name: str, value: Any, kind: Any, allowed: str, why: str, fix: str) -> None:
     """Refuse a value that is not an instance of `kind`; a class is not an instance of itself (`ValueError`)."""
     if isinstance(value, type) or not isinstance(value, kind):

@@ -13,7 +13,7 @@ from typing import Any
 import brian2
 from brian2.devices.device import reset_device
 
-from neuro_bpl.refusals import nearest, refusal
+from neuro_bpl.refusals import one_of, refusal
 
 TARGETS = ("auto", "numpy", "cython", "cpp_standalone")
 
@@ -26,9 +26,7 @@ def resolve(target: str) -> str:
     ValueError
         If the name is unknown, or a compiler is asked for and there is none.
     """
-    if target not in TARGETS:
-        why = "these are ways to compute equations"
-        raise refusal("target", target, ", ".join(TARGETS), why, f'target="{nearest(str(target), TARGETS)}"')
+    one_of("target", target, TARGETS, "these are ways to compute equations")
     if target == "numpy" or brian2.CythonCodeObject.is_available():
         return "cython" if target == "auto" else target
     if target != "auto":

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Shaped
 
-from neuro_bpl.refusals import nearest, refusal
+from neuro_bpl.refusals import refusal
 
 NUMERIC = "biuf"
 DRAWS = 1_000_000  # more than these take days
@@ -66,13 +66,6 @@ def flag(name: str, given: Any, why: str) -> bool:
     if not isinstance(given, (bool, np.bool)):
         raise refusal(name, given, "True or False", why, f"{name}=True")
     return bool(given)
-
-
-def one_of(name: str, given: Any, known: Sequence[str], why: str) -> str:
-    """One of several names."""
-    if not isinstance(given, str) or given not in known:
-        raise refusal(name, given, ", ".join(known), why, f'{name}="{nearest(str(given), list(known))}"')
-    return given
 
 
 def text(name: str, given: Any, why: str, fix: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from neuro_bpl.parameters import check, documented, field
-from neuro_bpl.refusals import nearest, refusal
+from neuro_bpl.refusals import one_of, refusal
 from neuro_bpl.trials import Trials
 
 SPLITS = ("validation", "test")
@@ -99,14 +99,7 @@ class TargetReaching:
 
     def held_out(self, split: str) -> Trials:
         """Every cue once, in order and without noise; "validation" and "test" are the same."""
-        if split not in SPLITS:
-            raise refusal(
-                "split",
-                split,
-                ", ".join(SPLITS),
-                "training draws from the same cues that are tested",
-                f'"{nearest(str(split), SPLITS)}"',
-            )
+        one_of("split", split, SPLITS, "training draws from the same cues that are tested")
         return self._trials(jnp.arange(self.n_cues))
 
     def probe(self) -> Trials:

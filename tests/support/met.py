@@ -13,7 +13,7 @@ DEFAULT = "not full and not science"
 SCRIPTS = ("models", "analyses", "benchmarks")
 PROTOCOLS = {
     *("CorticalStep", "Sweeping", "Trace", "Assignment", "Credit", "StepCredit"),
-    *("BY_COST", "Extent", "PredictorTrace", "Rates", "WithDutch"),
+    *("Extent", "PredictorTrace", "Rates", "WithDutch"),
 }
 
 

@@ -155,7 +155,7 @@ def test_trials_join_to_a_stream(task):
 def test_an_unknown_split_is_refused_with_the_nearest_name(task, split, meant):
     with pytest.raises(ValueError, match=REFUSED) as caught:
         task.held_out(split)
-    assert meant is None or f'Type: "{meant}".' in str(caught.value)
+    assert meant is None or f'Type: split="{meant}".' in str(caught.value)
 
 
 SIZES = {name: is_whole(1) for name in ("n_steps", "hold", "n_validation", "n_test", "n_probe")}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import refused
 
 import neuro_bpl as nb
 from neuro_bpl.parameters import flatten, to_dict
@@ -228,7 +229,7 @@ def test_a_refusal_says_what_to_type(arguments, typed):
 def test_an_unknown_split_is_refused_with_the_nearest_name(split, meant):
     with pytest.raises(ValueError, match=REFUSED) as caught:
         SIX.held_out(split)
-    assert meant is None or f'Type: "{meant}".' in str(caught.value)
+    assert meant is None or f'Type: split="{meant}".' in str(caught.value)
 
 
 # -------------------------------------------------------------------------------------------------------------- pytrees
@@ -436,7 +437,7 @@ def test_trials_of_unequal_length_are_refused(kind):
 
 
 def test_a_stream_refuses_the_splits_that_its_task_refuses():
-    with pytest.raises(ValueError, match=r"(?s)split = 'tests'.*Type: \"test\""):
+    with pytest.raises(ValueError, match=r"(?s)split = 'tests'.*Type: split=\"test\""):
         Stream(SIX).held_out("tests")
 
 
@@ -460,3 +461,10 @@ def test_a_curriculum_is_refused_because_a_stream_has_one_level():
 
     with pytest.raises(ValueError, match=REFUSED):
         Stream(Levels("last"))
+
+
+@pytest.mark.parametrize("split", [np.ones(2), np.array(["test", "test"]), ["test"], {"test"}, None, 1, "tets"])
+def test_held_out_refuses_what_is_no_name_of_a_split(split):
+    for task in (nb.tasks.TargetReaching(), nb.tasks.Add(), nb.tasks.SequentialDigits.load()):
+        with refused("split"):
+            task.held_out(split)

@@ -17,7 +17,6 @@ from neuro_bpl.learning.predictor_traces.protocol import Extent, PredictorTrace,
 BY_COST: tuple[PredictorTrace, ...] = (FullTrace(), HistorySweep(), LowRankTrace(), DiagonalTrace(), LeakTrace())
 
 __all__ = [
-    "BY_COST",
     "DiagonalTrace",
     "DutchSweep",
     "DutchTrace",

@@ -17,7 +17,6 @@ from neuro_bpl.learning.traces.rank_one import RankOne
 BY_COST: tuple[Trace, ...] = (Full(), Kronecker(), RankOne(), Diagonal())
 
 __all__ = [
-    "BY_COST",
     "CorticalStep",
     "Diagonal",
     "Full",

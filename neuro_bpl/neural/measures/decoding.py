@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from neuro_bpl.neural import arguments
 from neuro_bpl.neural.activity.responses import DIMS, checked, varies
-from neuro_bpl.refusals import refusal
+from neuro_bpl.refusals import one_of, refusal
 
 KINDS = ("class", "number")
 PENALTIES = tuple(np.logspace(-2, 4, 7))
@@ -93,7 +93,7 @@ def decode(
         raise refusal(
             "responses", responses.dims, f"dims {DIMS}", "one population is decoded", "responses.isel(seed=0)"
         )
-    arguments.one_of("kind", kind, KINDS, "it decides the decoder")
+    one_of("kind", kind, KINDS, "it decides the decoder")
     arguments.whole("n_splits", n_splits, "they are folds", "n_splits=5", low=2)
     arguments.whole("n_permutations", n_permutations, "they are counted", "n_permutations=0", high=arguments.DRAWS)
     arguments.whole("seed", seed, "folds and shuffles are drawn with it", "seed=0", high=2**32 - 1)

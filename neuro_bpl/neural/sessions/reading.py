@@ -8,7 +8,7 @@ import xarray as xr
 
 from neuro_bpl.neural import arguments
 from neuro_bpl.neural.sessions import matlab
-from neuro_bpl.refusals import refusal
+from neuro_bpl.refusals import one_of, refusal
 
 # Module and function that reads a format; a module is imported when a file of its format is.
 READERS = {
@@ -53,7 +53,7 @@ def read(path: Path | str, format: str | None = None, **options: Any) -> xr.Data
     FileNotFoundError: nowhere/rat.nwb is not there.
     """
     if format is not None:
-        arguments.one_of("format", format, list(READERS), "these can be read")
+        one_of("format", format, list(READERS), "these can be read")
     path = existing_file(path)
     module, function = READERS[format or format_of(path)]
     return getattr(importlib.import_module(module), function)(path, **options)

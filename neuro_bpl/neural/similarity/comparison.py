@@ -16,7 +16,7 @@ from neuro_bpl.neural.similarity.over_learning import Stage, stages_of
 from neuro_bpl.neural.similarity.scorecard import decided, labelled
 from neuro_bpl.neural.similarity.scoring import Resampling, Scoring
 from neuro_bpl.neural.times import spacing
-from neuro_bpl.refusals import expect, refusal
+from neuro_bpl.refusals import expect, one_of, refusal
 
 UNCERTAINTY = (
     "low and high: 95 % interval over networks (Student's t), for these units and trials. Differences of rules, "
@@ -117,7 +117,7 @@ def compare(
             arguments.number("recorded_performance", known, why, "recorded_performance=0.8")
     arguments.number("level", level, "p-values below it tell rules apart", "level=0.05", above=0, high=1)
     arguments.whole("seed", seed, "all is drawn with it", "seed=0")
-    arguments.one_of("normalise", normalise, NORMALISATIONS, "units count by their signal to noise")
+    one_of("normalise", normalise, NORMALISATIONS, "units count by their signal to noise")
     resampling = Resampling(n_splits, n_permutations, n_bootstrap, level, seed)
     chosen = [one if isinstance(one, Measure) else measure(one) for one in metrics]
     responses = entrants(models, condition, snapshots)

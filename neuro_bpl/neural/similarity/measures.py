@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from neuro_bpl.neural import arguments
 from neuro_bpl.neural.activity.responses import rows, varies
 from neuro_bpl.neural.similarity.averaging import Target
 from neuro_bpl.neural.similarity.canonical_correlation import held_out_correlation
@@ -30,7 +29,7 @@ from neuro_bpl.neural.similarity.representational_similarity import (
     rdm_similarity,
 )
 from neuro_bpl.neural.similarity.resampling import ceiling, folds
-from neuro_bpl.refusals import nearest, refusal
+from neuro_bpl.refusals import nearest, one_of, refusal
 
 Averages = Float[np.ndarray, "condition time unit"]
 
@@ -242,7 +241,7 @@ def _check_option(name: str, option: str, value: Any) -> None:
         fix = f"{nearest(option, known)}=…" if known else f'measure("{name}")'
         raise refusal(f"option of {name}", option, ", ".join(known) or "none", "it has these settings", fix)
     if option == "method":
-        arguments.one_of("method", value, list(CORRELATIONS), "distances are correlated")
+        one_of("method", value, list(CORRELATIONS), "distances are correlated")
         return
     least = 2 if option == "n_folds" else 1
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:

@@ -8,7 +8,7 @@ from scipy.spatial import distance
 
 from neuro_bpl.neural import arguments
 from neuro_bpl.neural.activity.responses import ROUNDING, centred
-from neuro_bpl.refusals import refusal
+from neuro_bpl.refusals import one_of, refusal
 
 CORRELATIONS = {
     "pearson": stats.pearsonr,
@@ -93,7 +93,7 @@ def rdm_similarity(
     >>> round(rdm_similarity(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 9.0]), "spearman"), 6)
     1.0
     """
-    arguments.one_of("method", method, list(CORRELATIONS), "distances are correlated")
+    one_of("method", method, list(CORRELATIONS), "distances are correlated")
     why, fix = "pairs of conditions are correlated", "distances of the same conditions, in the same order"
     first, second = (arguments.array(n, at, 1, why, fix) for n, at in (("first", first), ("second", second)))
     if len(first) < 3 or len(first) != len(second):

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from neuro_bpl.compilation import ONCE, compiled, known
 from neuro_bpl.data_files import data_folder
 from neuro_bpl.parameters import check, documented, field
-from neuro_bpl.refusals import expect, refusal
+from neuro_bpl.refusals import expect, one_of, refusal
 from neuro_bpl.tasks.images import cifar10
 from neuro_bpl.tasks.images.image_set import SPLITS, ImageSet, read_digits
 from neuro_bpl.tasks.images.mnist import read_mnist
@@ -164,8 +164,7 @@ class SequentialImages:
 
     def held_out(self, split: str) -> Trials:
         """The images of a split, or `n_held_out` of them, without noise."""
-        if split not in SPLITS:
-            raise refusal("split", split, ", ".join(SPLITS), "images are kept apart in three sets", '"test"')
+        one_of("split", split, SPLITS, "images are kept apart in three sets")
         return self._shown(split, self._evaluated(split))
 
     def probe(self) -> Trials:

@@ -25,7 +25,7 @@ FOLDER = "JAX_COMPILATION_CACHE_DIR"
 
 
 def known(options: Options) -> Options:
-    """Those options that the compiler of this machine knows; none where JAX was told to optimise less anyway."""
+    """Return those options that the compiler of this machine knows; none where JAX was told to optimise less anyway."""
     if jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations"):
         return ()
     said = os.environ.get("XLA_FLAGS", "")
@@ -34,7 +34,7 @@ def known(options: Options) -> Options:
 
 @cache
 def _is_known(option: tuple[str, bool | int]) -> bool:
-    """Whether the compiler takes an option: XLA refuses a program with one that it does not know."""
+    """Return whether the compiler takes an option: XLA refuses a program with one that it does not know."""
     try:
         jax.jit(lambda: 0, compiler_options=dict([option])).lower().compile()
     except jax.errors.JaxRuntimeError as error:
@@ -50,12 +50,12 @@ def compiled(function: Callable, options: Options, static: tuple[str, ...] = ())
 
 
 def written(options: Options) -> str:
-    """Options as an attribute of a run."""
+    """Return options as an attribute of a run."""
     return json.dumps(dict(options))
 
 
 def read(text: str) -> Options:
-    """Options of a stored run; those that the installed compiler does not know are left out, with a warning."""
+    """Return options of a stored run; those that the installed compiler does not know are left out, with a warning."""
     stored: Options = tuple(json.loads(text).items())
     if missing := [name for name, value in stored if not _is_known((name, value))]:
         warnings.warn(

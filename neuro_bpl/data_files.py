@@ -91,7 +91,7 @@ class Placed:
     check: Check
 
     def __call__(self, fetched: str, action: str, source: Any) -> str:
-        """Where it lies afterwards."""
+        """Return where it lies afterwards."""
         self.check(Path(fetched))
         # A copy may be read by whom the user lets read new files; what pooch fetches, by the user alone.
         whole = shutil.copyfile(fetched, f"{fetched}.whole")
@@ -103,5 +103,5 @@ DEFAULT_DATA = Path("data/external")
 
 
 def data_folder(data_dir: Path | str | None) -> Path:
-    """Where data sets lie: `data_dir`, else the variable NEURO_BPL_DATA, else `data/external`."""
+    """Return where data sets lie: `data_dir`, else the variable NEURO_BPL_DATA, else `data/external`."""
     return Path(data_dir or os.environ.get(DATA_VARIABLE) or DEFAULT_DATA)

@@ -110,7 +110,7 @@ def _sections(doc: str) -> tuple[str, dict[str, tuple[str, str]], str]:
 
 
 def _entry(spec: dataclasses.Field, kind: str, words: str) -> tuple[str, str]:
-    """Type with default, and words with what is allowed, of a parameter."""
+    """Return type with default, and words with what is allowed, of a parameter."""
     metadata = spec.metadata
     if spec.default is not dataclasses.MISSING and "default" not in kind and "optional" not in kind:
         kind += f", default {spec.default!r}"
@@ -157,7 +157,7 @@ def check(instance: Any) -> None:
 
 
 def is_placeholder(value: Any) -> bool:
-    """Whether a value stands for a number that JAX is tracing or batching, or that it has not filled in yet."""
+    """Return whether a value stands for a number that JAX is tracing or batching, or that it has not filled in yet."""
     return type(value) is object or type(value).__module__.partition(".")[0] in ("jax", "jaxlib")
 
 
@@ -226,7 +226,7 @@ def _example(spec: dataclasses.Field) -> Any:
 
 
 def _range(spec: dataclasses.Field, name: str) -> str:
-    """The allowed range in words, such as `0 <= lambda_ <= 1`."""
+    """Return the allowed range in words, such as `0 <= lambda_ <= 1`."""
     metadata = spec.metadata
     low = f"{metadata['low']} <= " if metadata["low"] is not None else ""
     low = f"{metadata['above']} < " if metadata["above"] is not None else low
@@ -237,7 +237,7 @@ def _range(spec: dataclasses.Field, name: str) -> str:
 
 
 def to_dict(instance: Any) -> Any:
-    """A dataclass as plain dictionaries and numbers, with the class name under `"type"`; ready for JSON.
+    """Return a dataclass as plain dictionaries and numbers, with the class name under `"type"`; ready for JSON.
 
     Examples
     --------
@@ -260,7 +260,7 @@ def to_dict(instance: Any) -> Any:
 
 
 def flatten(instance: Any, prefix: str = "") -> dict[str, tuple[Any, Mapping[str, Any]]]:
-    """Every number and name inside a dataclass, as `{"cortex.tau": (value, metadata)}`."""
+    """Return every number and name inside a dataclass, as `{"cortex.tau": (value, metadata)}`."""
     leaves: dict[str, tuple[Any, Mapping[str, Any]]] = {}
     for spec in dataclasses.fields(instance):
         value, name = getattr(instance, spec.name), f"{prefix}{spec.name}"

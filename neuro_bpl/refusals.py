@@ -8,14 +8,14 @@ SHOWN = 300  # characters of a value in a message
 
 
 def refusal(name: str, got: Any, allowed: str, why: str, fix: str) -> ValueError:
-    """An error that says: value got, what is allowed, why, what to type."""
+    """Return an error that says: value got, what is allowed, why, what to type."""
     shown = repr(got)
     shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
     return ValueError(f"{name} = {shown} is not possible.\n  Allowed: {allowed}.\n  Why: {why}.\n  Type: {fix}.")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """The one of `names` that is spelt most like `name`."""
+    """Return the one of `names` that is spelt most like `name`."""
     return max(names, key=lambda known: difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio())
 
 

@@ -59,15 +59,15 @@ class Trials:
         return self.targets.shape[1] == 1
 
     def last_step(self) -> Int[Array, " batch"]:
-        """Number of each trial's last step, counted from 1."""
+        """Return number of each trial's last step, counted from 1."""
         return jnp.full(self.n_trials, self.n_steps) if self.lengths is None else self.lengths
 
     def steps_left(self) -> Int[Array, "time batch"]:
-        """Steps between each step t = 1..T and the trial's end: 0 at the last step, negative after it."""
+        """Return steps between each step t = 1..T and the trial's end: 0 at the last step, negative after it."""
         return self.last_step() - jnp.arange(1, self.n_steps + 1)[:, None]
 
     def weights(self) -> Float[Array, "target batch"]:
-        """Weight of each target in the loss: the mask, and 0 after a trial's end."""
+        """Return weight of each target in the loss: the mask, and 0 after a trial's end."""
         shape = (self.n_trials, self.targets.shape[1])
         mask = jnp.ones(shape, self.inputs.dtype) if self.mask is None else self.mask
         if not self.at_last_step and self.lengths is not None:
@@ -75,7 +75,7 @@ class Trials:
         return mask.T
 
     def targets_first(self) -> Shaped[Array, "*outputs target batch"]:
-        """Targets with outputs first (absent for class numbers) and trials last."""
+        """Return targets with outputs first (absent for class numbers) and trials last."""
         return jnp.moveaxis(self.targets, 0, -1).swapaxes(0, -2)
 
     def padded(self, n_steps: int) -> "Trials":
@@ -93,7 +93,7 @@ class Trials:
     def by_step(
         self,
     ) -> tuple[Float[Array, "time inputs batch"], Shaped[Array, "time *outputs batch"], Float[Array, "time batch"]]:
-        """Inputs, targets and target weights of every step, time first and batch last."""
+        """Return inputs, targets and target weights of every step, time first and batch last."""
         inputs = jnp.moveaxis(self.inputs, 0, -1)
         targets, weights = jnp.moveaxis(self.targets, 0, -1), self.weights()
         if self.at_last_step:
@@ -123,7 +123,7 @@ def check_trials(trials: Trials, n_inputs: int, n_outputs: int, has_classes: boo
 
 
 def _are_known(trials: Trials) -> bool:
-    """Whether arrays have values yet: within compiled code they do not."""
+    """Return whether arrays have values yet: within compiled code they do not."""
     try:
         jax.tree.map(np.asarray, trials)
     except jax.errors.TracerArrayConversionError:

@@ -228,7 +228,7 @@ class BrianCircuit:
     def plan(
         self, trials: Trials, record: Sequence[str], n_snapshots: int, n_recorded: int | None, probe: Trials | None
     ) -> Plan:
-        """What `run` is to do, checked (`ValueError` as there)."""
+        """Return what `run` is to do, checked (`ValueError` as there)."""
         for name, given in {"trials": trials, **({} if probe is None else {"probe": probe})}.items():
             expect(name, given, Trials, "Trials", "a network plays them", "task.held_out('test')")
             check_trials(given, self.circuit.cortex.n_inputs, self.circuit.readout.n_outputs, False)
@@ -269,7 +269,7 @@ class BrianCircuit:
         return n_trials * self.n_steps * self._clocks.step.dt
 
     def _play(self, plan: Plan, functions: Mapping[str, Any]) -> Played:
-        """Blocks of trials, with a snapshot behind each."""
+        """Return blocks of trials, with a snapshot behind each."""
         monitors = labelling.monitors(self.groups, plan.names, self._clocks)
         network.begin(self.groups, self.network.t)
         self.network.add(*monitors.values())
@@ -286,7 +286,7 @@ class BrianCircuit:
     def _run_program(
         self, program: compile_targets.Program, plan: Plan, functions: Mapping[str, Any], numbers: Constants
     ) -> Played:
-        """All trials in one run of the program, which is written and compiled the first time."""
+        """Return all trials in one run of the program, which is written and compiled the first time."""
         if not program.built:
             monitors = labelling.monitors(self.groups, plan.names, self._clocks)
             self.network.add(*monitors.values())

@@ -14,7 +14,7 @@ CORTICONUCLEAR = "own_post = 1 - dt/tau_pre + dt/tau_pre*slope_pre*autapse_pre :
 
 
 def equations(rule: LearningRule) -> dict[str, Equations]:
-    """All populations and pathways of the cerebellum, by name."""
+    """Return all populations and pathways of the cerebellum, by name."""
     # Euler steps of the trace: e ← keep·e + dt·source, and keep = γλ (1 − dt/τ) is written as 1 − dt/tau_e.
     diagonal = isinstance(rule.predictor_trace, DiagonalTrace)
     made = {
@@ -65,7 +65,7 @@ def nuclei(diagonal: bool) -> Equations:
 
 
 def olive() -> Equations:
-    """The olive, one neuron for each cortical unit."""
+    """Return the olive, one neuron for each cortical unit."""
     return written(
         """
         td_error = is_running(t - began)*(heard - expected)/dt : Hz
@@ -94,5 +94,5 @@ def parallel(diagonal: bool) -> Equations:
 
 
 def memory(diagonal: bool, of: str) -> str:
-    """The constant that says how long a trace lasts."""
+    """Return the constant that says how long a trace lasts."""
     return f"decay{of} : 1 (shared, constant)" if diagonal else f"tau_e{of} : second (shared, constant)"

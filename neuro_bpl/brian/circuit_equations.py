@@ -25,7 +25,7 @@ ERRORS = {"squared_error": "y - target", "sigmoid_cross_entropy": "1/(1 + exp(-y
 
 
 def equations(circuit: Circuit, rule: LearningRule | None = None) -> Script:
-    """Equations of a circuit, and of a rule that it learns by.
+    """Return equations of a circuit, and of a rule that it learns by.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _cortex(circuit: Circuit, rule: LearningRule | None) -> Equations:
 
 
 def _predicted(cortex: Equations, rule: LearningRule) -> Equations:
-    """What the cortex does with the prediction of the cerebellum."""
+    """Return what the cortex does with the prediction of the cerebellum."""
     cortex = cortex.add(
         """
         prediction : 1                            # of the nuclei: the synthetic gradient
@@ -155,7 +155,7 @@ def _readout(circuit: Circuit, rule: LearningRule | None) -> Equations:
 
 
 def _into_cortex(transmission: str, source: str, rule: LearningRule | None) -> Equations:
-    """A pathway that drives the cortex, and learns as the cortex does."""
+    """Return a pathway that drives the cortex, and learns as the cortex does."""
     pathway = written(f"{transmission}\nw : 1")
     if rule is None:
         return pathway
@@ -173,7 +173,7 @@ def _into_cortex(transmission: str, source: str, rule: LearningRule | None) -> E
 
 
 def _gain(rule: LearningRule, source: str, of: str) -> str:
-    """Credit times trace of one step, docs/theory.md (4) and (10)."""
+    """Return credit times trace of one step, docs/theory.md (4) and (10)."""
     predicting = rule.credit.predicting
     if not isinstance(rule.trace, Leaky):
         credit = f"(error{of}*dt + kappa{of}*prediction{of})" if predicting else f"error{of}*dt"

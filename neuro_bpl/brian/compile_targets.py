@@ -19,7 +19,7 @@ TARGETS = ("auto", "numpy", "cython", "cpp_standalone")
 
 
 def resolve(target: str) -> str:
-    """The target meant: "auto" is Cython where there is a compiler, else NumPy, with a warning.
+    """Return the target meant: "auto" is Cython where there is a compiler, else NumPy, with a warning.
 
     Raises
     ------

@@ -135,7 +135,7 @@ def check_equations(given: Mapping[str, object], wanted: Mapping[str, object]) -
 
 
 def _variables(name: str, one: Any) -> Collection[str]:
-    """Variables that equations define; refuses text that Brian2 cannot read."""
+    """Return variables that equations define; refuses text that Brian2 cannot read."""
     try:
         return brian2.Equations(one.model).names
     except (EquationError, SyntaxError, ValueError) as error:
@@ -152,7 +152,7 @@ def check_n_steps(n_steps: int) -> None:
 
 
 def blocks(n_trials: int, n_snapshots: int, is_program: bool) -> list[int]:
-    """Numbers of trials between snapshots; refuses what cannot be done (`ValueError`)."""
+    """Return numbers of trials between snapshots; refuses what cannot be done (`ValueError`)."""
     whole = isinstance(n_snapshots, (int, np.integer)) and not isinstance(n_snapshots, bool)
     if not whole or not 1 <= n_snapshots <= n_trials:
         why = "snapshots are taken between trials, the last one at the end"
@@ -166,7 +166,7 @@ def blocks(n_trials: int, n_snapshots: int, is_program: bool) -> list[int]:
 
 
 def check_recorded(n_recorded: int | None, n_trials: int) -> int:
-    """Trials whose record is kept; refuses a number that cannot be (`ValueError`)."""
+    """Return trials whose record is kept; refuses a number that cannot be (`ValueError`)."""
     if n_recorded is None:
         return n_trials
     whole = isinstance(n_recorded, (int, np.integer)) and not isinstance(n_recorded, bool)
@@ -216,11 +216,11 @@ def explained(*further: type[Exception]) -> Iterator[None]:
 
 
 def _plain(error: BaseException) -> str:
-    """The words of an error, in one line."""
+    """Return the words of an error, in one line."""
     said = error.args[0] if isinstance(error, KeyError) else error  # which shows its words as a literal
     return " ".join(str(said).split())
 
 
 def _root(error: BaseException) -> BaseException:
-    """What an error comes from in the end."""
+    """Return what an error comes from in the end."""
     return error if error.__cause__ is None else _root(error.__cause__)

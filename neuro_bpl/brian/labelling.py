@@ -70,7 +70,7 @@ class Point(NamedTuple):
 def check_names(
     record: Sequence[str], circuit: Circuit, rule: LearningRule | None, probe: Trials | None
 ) -> tuple[str, ...]:
-    """The names asked for; refuses those that this circuit does not record (`ValueError`)."""
+    """Return the names asked for; refuses those that this circuit does not record (`ValueError`)."""
     known = [name for name, (group, _) in RECORDED_AS.items() if group in _populations(rule)]
     if probe is not None and rule is not None:
         evaluated = quantities.probed(recordable.QUANTITIES, recordable.EVALUATION)
@@ -90,7 +90,7 @@ def _populations(rule: LearningRule | None) -> tuple[str, ...]:
 
 
 def monitors(groups: dict[str, Any], names: Sequence[str], clocks: Clocks) -> dict[str, brian2.StateMonitor]:
-    """Monitors of the outputs and of what is asked for, after a step's dynamics and before its learning."""
+    """Return monitors of the outputs and of what is asked for, after a step's dynamics and before its learning."""
     wanted = {"outputs": OUTPUTS} | {name: RECORDED_AS[name] for name in names if name in RECORDED_AS}
     return {
         name: brian2.StateMonitor(
@@ -101,7 +101,7 @@ def monitors(groups: dict[str, Any], names: Sequence[str], clocks: Clocks) -> di
 
 
 def read(monitor: brian2.StateMonitor, name: str, n_steps: int, dt: float) -> Float[np.ndarray, "trial time neurons"]:
-    """What a monitor saw, trial by trial; a TD error by the step, at the step whose prediction it judges."""
+    """Return what a monitor saw, trial by trial; a TD error by the step, at the step whose prediction it judges."""
     variable = RECORDED_AS[name][1]
     values = np.array(getattr(monitor, f"{variable}_")).T.reshape(-1, n_steps, len(monitor.record))
     if name != "td_error":
@@ -114,7 +114,7 @@ def read(monitor: brian2.StateMonitor, name: str, n_steps: int, dt: float) -> Fl
 def played(
     monitors: Mapping[str, brian2.StateMonitor], plan: Plan, snapshots: dict[int, Weights], circuit: Circuit
 ) -> Played:
-    """What the monitors saw."""
+    """Return what the monitors saw."""
     dt = circuit.cortex.dt  # type: ignore[attr-defined]
     seen = {name: read(monitor, name, plan.trials.n_steps, dt) for name, monitor in monitors.items()}
     kept = slice(plan.trials.n_trials - plan.n_recorded, None)
@@ -124,7 +124,7 @@ def played(
 def experiment(
     circuit: Circuit, rule: LearningRule | None, optimizers: Optimizers, plan: Plan, born: Weights
 ) -> Experiment:
-    """What determines a run. A circuit without a rule is one whose weights are all held."""
+    """Return what determines a run. A circuit without a rule is one whose weights are all held."""
     n_snapshots = len(plan.blocks)
     return Experiment(
         circuit,
@@ -139,7 +139,7 @@ def experiment(
 
 
 def piece(made: Experiment, played: Played, plan: Plan) -> Piece:
-    """The groups of a run."""
+    """Return the groups of a run."""
     part = Cohort((made,), ({},))
     with jax.enable_x64(True):
         grown = [_at(part, done, weights, plan) for done, weights in played.weights.items()]
@@ -151,7 +151,7 @@ def piece(made: Experiment, played: Played, plan: Plan) -> Piece:
 
 
 def _numbered(activity: xr.Dataset, made: Experiment) -> xr.Dataset:
-    """Trials by their number, the last one last."""
+    """Return trials by their number, the last one last."""
     last, n = made.schedule.n_updates, activity.sizes["trial"]
     return activity.assign_coords(
         trial=pieces.coordinate("trial", np.arange(last - n + 1, last + 1), "number of the trial")
@@ -159,7 +159,7 @@ def _numbered(activity: xr.Dataset, made: Experiment) -> xr.Dataset:
 
 
 def _training(part: Cohort, played: Played) -> Piece:
-    """Loss and accuracy of each trial, as it was played."""
+    """Return loss and accuracy of each trial, as it was played."""
     circuit, trials = part.first.circuit, part.first.task
     outcome = jax.vmap(lambda y, one: _outcome(circuit, y, one))(jnp.asarray(played.outputs), _one_by_one(trials))
     finite = np.isfinite(np.asarray(outcome.loss))
@@ -169,19 +169,19 @@ def _training(part: Cohort, played: Played) -> Piece:
 
 
 def _one_by_one(trials: Any) -> Trials:
-    """Trials as batches of one, along a leading axis."""
+    """Return trials as batches of one, along a leading axis."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[:, None], trials)
 
 
 def _outcome(circuit: Circuit, y: Any, one: Trials) -> Outcome:
-    """Loss and accuracy of the outputs (time, outputs) of one trial."""
+    """Return loss and accuracy of the outputs (time, outputs) of one trial."""
     at = (one.last_step() - 1) if one.at_last_step else jnp.arange(one.n_steps)
     outputs = y[at].T[..., None]
     return Outcome(circuit.mean_loss(outputs, one), accuracy(circuit.readout, outputs, one))
 
 
 def _at(part: Cohort, done: int, weights: Weights, plan: Plan) -> Piece:
-    """Weights after so many trials, and what the probe says of them."""
+    """Return weights after so many trials, and what the probe says of them."""
     stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], weights)
     found = labelling.weights(part, done, stacked)
     if plan.probe is None:
@@ -198,13 +198,13 @@ def _at(part: Cohort, done: int, weights: Weights, plan: Plan) -> Piece:
 
 
 def _in_doubles(leaf: Any) -> jax.Array:
-    """Numbers as the simulator had them, also where JAX otherwise computes in single precision."""
+    """Return numbers as the simulator had them, also where JAX otherwise computes in single precision."""
     values = np.asarray(leaf)
     return jnp.asarray(values, float if np.issubdtype(values.dtype, np.floating) else None)
 
 
 def across_seeds(networks: Sequence[Point]) -> Point:
-    """Networks that differ in their seeds, as one point: the first is seed 0, and so on."""
+    """Return networks that differ in their seeds, as one point: the first is seed 0, and so on."""
     seeds = pieces.coordinate("seed", np.arange(len(networks)), "network trained")
     groups = {}
     for group in networks[0].piece:
@@ -223,7 +223,7 @@ def across_seeds(networks: Sequence[Point]) -> Point:
 
 
 def tree(found: Sequence[tuple[Point, Label]], grid: dict[str, list], script: Script) -> xr.DataTree:
-    """Points as one run."""
+    """Return points as one run."""
     whole = sweep_axes.combine([(point.piece, [label]) for point, label in found], grid)
     parts = [Cohort((point.experiment,), (label,)) for point, label in found]
     records = [attributes.point(label, _status(point.piece), describe(point.experiment)) for point, label in found]

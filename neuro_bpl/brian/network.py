@@ -42,7 +42,7 @@ class Clocks(NamedTuple):
 
 
 def clocks(dt: float, n_steps: int) -> Clocks:
-    """Clocks of steps of `dt` seconds and of trials of so many steps."""
+    """Return clocks of steps of `dt` seconds and of trials of so many steps."""
     step = dt * brian2.second
     # Clocks meet where their times differ by less than 1e-14 s, which is less than rounding after a minute. A trial may
     # then begin just before its first step, but must never begin after it.
@@ -50,7 +50,7 @@ def clocks(dt: float, n_steps: int) -> Clocks:
 
 
 def populations(circuit: Circuit, script: Mapping[str, Equations], clock: Clocks) -> dict[str, brian2.NeuronGroup]:
-    """Every population that has equations."""
+    """Return every population that has equations."""
     units = circuit.cortex.n_units
     sizes = {"inputs": circuit.cortex.n_inputs, "readout": circuit.readout.n_outputs}
     sizes["granule"] = getattr(circuit.cerebellum, "n_granule", 0)
@@ -77,7 +77,7 @@ def pathways(
     existing: Mapping[str, np.ndarray],
     clock: Clocks,
 ) -> dict[str, brian2.Synapses]:
-    """Every pathway that has equations, with the synapses that exist: `existing` is true at (post, pre)."""
+    """Return every pathway that has equations, with the synapses that exist: `existing` is true at (post, pre)."""
     made = {}
     for name, (source, target) in PATHWAYS.items():
         if name not in script:
@@ -113,7 +113,7 @@ def moments(group: brian2.Group, name: str, one: Equations, clock: Clocks) -> No
 
 
 def matrices(weights: Weights) -> dict[str, Float[np.ndarray, "post pre"]]:
-    """Weights of every pathway."""
+    """Return weights of every pathway."""
     found = {
         "feedforward": weights.cortex.w_in,
         "recurrent": weights.cortex.w_rec,
@@ -133,7 +133,7 @@ def biases(weights: Weights) -> dict[str, Float[np.ndarray, " post"]]:
 
 
 def existing(weights: Weights) -> dict[str, np.ndarray]:
-    """Which synapses exist: all but mossy ones."""
+    """Return which synapses exist: all but mossy ones."""
     made = {name: np.ones(w.shape, bool) for name, w in matrices(weights).items()}
     if weights.cerebellum is not None:
         made["mossy"] = np.asarray(weights.cerebellum.mask) > 0

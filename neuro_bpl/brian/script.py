@@ -31,7 +31,7 @@ class Equations:
     learn: str = ""
 
     def swap(self, old: str, new: str) -> "Equations":
-        """The same with other words in the place of some, wherever they stand.
+        """Return the same with other words in the place of some, wherever they stand.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class Equations:
         )
 
     def add(self, model: str = "", *, reset: str = "", remember: str = "", learn: str = "") -> "Equations":
-        """The same with further lines."""
+        """Return the same with further lines."""
         return Equations(
             _lines(self.model, model),
             _lines(self.reset, reset),
@@ -87,12 +87,12 @@ ONE_TO_ONE = ("corticonuclear", "nucleocortical", "corticoolivary", "nucleooliva
 
 
 def _headline(name: str) -> str:
-    """A name, and from where to where a pathway leads."""
+    """Return a name, and from where to where a pathway leads."""
     return f"{name}: {' → '.join(PATHWAYS[name])}" if name in PATHWAYS else name
 
 
 def _aligned(model: str) -> str:
-    """Equations with their comments below one another."""
+    """Return equations with their comments below one another."""
     lines = [line.partition("#") for line in model.splitlines()]
     width = max((len(code.rstrip()) for code, mark, _ in lines if mark), default=0)
     return "\n".join(f"{code.rstrip():{width}}  # {said.strip()}" if mark else code for code, mark, said in lines)
@@ -103,5 +103,5 @@ def _lines(*texts: str) -> str:
 
 
 def written(model: str, *, reset: str = "", remember: str = "", learn: str = "") -> Equations:
-    """Equations from text that is laid out as the source is."""
+    """Return equations from text that is laid out as the source is."""
     return Equations("").add(model, reset=reset, remember=remember, learn=learn)

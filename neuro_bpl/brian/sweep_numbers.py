@@ -20,7 +20,7 @@ OF_OPTIMIZERS = {
 def check_grid(
     values: Mapping[str, Sequence[float]], rule: LearningRule | None, optimizers: Optimizers
 ) -> dict[str, list]:
-    """The grid; refuses names and values that are not possible (`ValueError`)."""
+    """Return the grid; refuses names and values that are not possible (`ValueError`)."""
     if rule is None:
         why = "a sweep changes numbers of the rule and of its optimisers"
         raise refusal("rule", None, "a LearningRule", why, "BrianCircuit(circuit, weights, rule)")
@@ -41,7 +41,7 @@ def check_grid(
 
 
 def _names(rule: LearningRule, optimizers: Optimizers) -> list[str]:
-    """What can be swept: numbers that this rule has, and learning rates of parts that are not held."""
+    """Return what can be swept: numbers that this rule has, and learning rates of parts that are not held."""
     predicting = rule.credit.predicting
     rates = [
         name
@@ -56,7 +56,7 @@ def _is_number(value: Any) -> bool:
 
 
 def changed(point: Mapping[str, Any], rule: LearningRule, optimizers: Optimizers) -> tuple[LearningRule, Optimizers]:
-    """Rule and optimisers with the numbers of one point."""
+    """Return rule and optimisers with the numbers of one point."""
     credit = replace(rule.credit, **{name: value for name, value in point.items() if name in OF_CREDIT})  # type: ignore[type-var]
     rates = {
         part: replace(getattr(optimizers, part), learning_rate=point[name])

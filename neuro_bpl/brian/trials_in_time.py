@@ -25,7 +25,7 @@ class Schedule(NamedTuple):
     left: Float[np.ndarray, " step"]
 
     def namespace(self, dt: brian2.Quantity) -> dict[str, brian2.TimedArray]:
-        """Functions of time by the names that the equations know them by."""
+        """Return functions of time by the names that the equations know them by."""
         has_future, is_running = (self.left > 0).astype(float), (self.left >= 0).astype(float)
         timed = (self.inputs, self.targets, self.importance / dt, has_future, is_running)
         return {
@@ -34,7 +34,7 @@ class Schedule(NamedTuple):
 
 
 def of(trials: Trials) -> Schedule:
-    """The steps of trials, in order."""
+    """Return the steps of trials, in order."""
 
     def in_order(values: Any) -> np.ndarray:
         values = np.asarray(values, float)
@@ -61,7 +61,7 @@ def check_steps(trials: Trials, n_steps: int) -> None:
 
 
 def check_namespace(namespace: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Names of the user's own; refuses those of the trials' functions of time (`ValueError`)."""
+    """Return names of the user's own; refuses those of the trials' functions of time (`ValueError`)."""
     if namespace is None:
         return {}
     fix = 'namespace={"tau_a": 0.2 * brian2.second}'

@@ -90,7 +90,7 @@ class Circuit:
         check(self)
 
     def init(self, key: Key[Array, ""], dtype: jnp.dtype | None = None) -> Weights:
-        """Weights at birth, drawn from one key, in JAX's default format (float32 unless it runs in 64 bit).
+        """Return weights at birth, drawn from one key, in JAX's default format (float32 unless it runs in 64 bit).
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Circuit:
         return predictor.init(key, self.n_fibres(), cortical.n_state(self.cortex), dtype)
 
     def project(self, weights: Weights) -> Weights:
-        """Weights with absent synapses at exactly zero; applied after every update, whatever the optimiser."""
+        """Return weights with absent synapses at exactly zero; applied after every update, whatever the optimiser."""
         if self.cerebellum is None:
             return weights
         return weights._replace(cerebellum=self.cerebellum.project(weights.cerebellum))
@@ -140,7 +140,7 @@ class Circuit:
         return learns._replace(cerebellum=self.cerebellum.plastic(weights.cerebellum))
 
     def predictor(self) -> Predictor:
-        """The cerebellum; refuses a circuit without one (`ValueError`)."""
+        """Return the cerebellum; refuses a circuit without one (`ValueError`)."""
         if self.cerebellum is None:
             raise refusal(
                 "Circuit.cerebellum",
@@ -174,7 +174,7 @@ class Circuit:
             )
 
     def n_fibres(self) -> int:
-        """Mossy fibres: one for each state variable and, where the predictor reads them, for each input."""
+        """Return mossy fibres: one for each state variable and, where the predictor reads them, for each input."""
         return cortical.n_state(self.cortex) + (self.cortex.n_inputs if self.predictor().reads_input else 0)
 
     def mossy_fibres(self, s: State, x: Float[Array, "inputs *batch"]) -> Float[Array, "fibres *batch"]:
@@ -203,7 +203,7 @@ class Circuit:
             )
 
     def run(self, weights: Weights, trials: Trials) -> tuple[Trajectory, Float[Array, "outputs target batch"]]:
-        """Trajectory of the cortex, and the outputs at the steps that have targets."""
+        """Return trajectory of the cortex, and the outputs at the steps that have targets."""
         trajectory = cortical.run(self.cortex, weights.cortex, jnp.moveaxis(trials.inputs, 0, -1))
         return trajectory, self.readout.outputs(weights.readout, target_rates(trajectory, trials))
 
@@ -212,13 +212,13 @@ class Circuit:
         return self.outcome(weights, trials).loss
 
     def outcome(self, weights: Weights, trials: Trials) -> Outcome:
-        """Loss (with the cost of rates and weights) and accuracy of trials."""
+        """Return loss (with the cost of rates and weights) and accuracy of trials."""
         trajectory, outputs = self.run(weights, trials)
         loss = self.regularized(self.mean_loss(outputs, trials), weights, trajectory.s_t[0], trials.steps_left())
         return Outcome(loss, accuracy(self.readout, outputs, trials))
 
     def mean_loss(self, outputs: Float[Array, "outputs target batch"], trials: Trials) -> Float[Array, ""]:
-        """The task's loss of outputs already computed, without the cost of rates and weights."""
+        """Return the task's loss of outputs already computed, without the cost of rates and weights."""
         losses = self.readout.loss_value(outputs, trials.targets_first())
         return (losses * trials.weights()).sum() / trials.n_trials
 
@@ -247,12 +247,12 @@ class Circuit:
 
 @cache
 def shapes(circuit: Circuit) -> Weights:
-    """Shape of every weight of a circuit, in the structure of its weights."""
+    """Return shape of every weight of a circuit, in the structure of its weights."""
     return jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(circuit.init, jax.random.key(0)))
 
 
 def target_rates(trajectory: Trajectory, trials: Trials) -> Float[Array, "units target batch"]:
-    """Cortical rates at the steps that have targets."""
+    """Return cortical rates at the steps that have targets."""
     rates = trajectory.s_t[0]
     if not trials.at_last_step:
         return jnp.moveaxis(rates, 1, 0)

@@ -28,12 +28,12 @@ class CorticalWeights(NamedTuple):
 
 
 def n_state(cortex: Cell) -> int:
-    """Length of the state vector."""
+    """Return length of the state vector."""
     return cortex.n_components * cortex.n_units
 
 
 def init(cortex: Cell, key: Key[Array, ""], dtype: jnp.dtype) -> CorticalWeights:
-    """Weights and biases, uniform in ±1/√units."""
+    """Return weights and biases, uniform in ±1/√units."""
     units = cortex.n_units
     k_in, k_rec, k_b = jax.random.split(key, 3)
     return CorticalWeights(
@@ -53,12 +53,12 @@ def initial_state(cortex: Cell, weights: CorticalWeights, batch: tuple[int, ...]
 
 
 def split(cortex: Cell, a: Float[Array, "drives *batch"]) -> Gates:
-    """The activated drives, gate by gate."""
+    """Return the activated drives, gate by gate."""
     return tuple(jnp.split(a, cortex.n_gates))
 
 
 def all_rows(cortex: Cell, gates: Sequence[int], w: Float[Array, "rows pre"]) -> Float[Array, "drives pre"]:
-    """Rows for every gate: those of the gates that have some, zero for the others."""
+    """Return rows for every gate: those of the gates that have some, zero for the others."""
     if len(gates) == cortex.n_gates:
         return w
     own = dict(zip(gates, jnp.split(w, len(gates)), strict=True))
@@ -105,7 +105,7 @@ class Trajectory(NamedTuple):
 
 
 def run(cortex: Cell, weights: CorticalWeights, inputs: Float[Array, "time inputs batch"]) -> Trajectory:
-    """All states of a batch of trials, from s₀ on."""
+    """Return all states of a batch of trials, from s₀ on."""
     w_in = all_rows(cortex, cortex.input_gates, weights.w_in)
     drives = jnp.einsum("di,tib->tdb", w_in, inputs) + weights.b[:, None]
 

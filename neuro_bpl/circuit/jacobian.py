@@ -15,7 +15,7 @@ Pull = Callable[[State], tuple[State, Gates]]
 
 
 def own_rows(cortex: Cell, gates: Sequence[int], w: Float[Array, "drives pre"]) -> Float[Array, "rows pre"]:
-    """The rows of some of the gates."""
+    """Return the rows of some of the gates."""
     if len(gates) == cortex.n_gates:
         return w
     blocks = jnp.split(w, cortex.n_gates)
@@ -23,7 +23,7 @@ def own_rows(cortex: Cell, gates: Sequence[int], w: Float[Array, "drives pre"]) 
 
 
 def element_pull(cortex: Cell, s_tm1: State, a_t: Float[Array, "drives *batch"]) -> Pull:
-    """The linear map c ↦ (c ∂sₜ/∂sₜ₋₁|_u, c ∂sₜ/∂uₜ) of one step.
+    """Return the linear map c ↦ (c ∂sₜ/∂sₜ₋₁|_u, c ∂sₜ/∂uₜ) of one step.
 
     It is a pytree of the slopes it needs. A reverse sweep that has those of all steps beforehand computes no
     transcendental function between its products, and each of them once.
@@ -76,7 +76,7 @@ def recurrent_blocks(cortex: Cell, weights: CorticalWeights) -> dict[int, Float[
 
 
 def autapses(cortex: Cell, weights: CorticalWeights) -> dict[int, Float[Array, " units"]]:
-    """Weight of every unit onto itself, by gate."""
+    """Return weight of every unit onto itself, by gate."""
     return {gate: jnp.diagonal(w) for gate, w in recurrent_blocks(cortex, weights).items()}
 
 

@@ -17,7 +17,7 @@ class Outcome(NamedTuple):
 
 
 def accuracy(readout: LinearReadout, outputs: Float[Array, "outputs target batch"], trials: Trials) -> Float[Array, ""]:
-    """Fraction of targets answered right, weighted by the mask; NaN for a loss without right answers."""
+    """Return fraction of targets answered right, weighted by the mask; NaN for a loss without right answers."""
     if readout.is_correct is None:
         return jnp.full((), jnp.nan, outputs.dtype)
     weights = trials.weights()

@@ -71,7 +71,7 @@ class LinearReadout:
         check(self)
 
     def init(self, key: Key[Array, ""], n_units: int, dtype: jnp.dtype) -> ReadoutWeights:
-        """Weights and bias, uniform in ±1/√units."""
+        """Return weights and bias, uniform in ±1/√units."""
         k_w, k_b = jax.random.split(key)
         return ReadoutWeights(
             w=uniform(k_w, (self.n_outputs, n_units), n_units, dtype),

@@ -81,10 +81,10 @@ class Regularization:
 
 
 def mean_steps(left_t: Int[Array, "*time batch"]) -> Float[Array, ""]:
-    """Steps of a trial, mean over trials; for a single step, the fraction of trials that still run."""
+    """Return steps of a trial, mean over trials; for a single step, the fraction of trials that still run."""
     return _counts(left_t).sum() / left_t.shape[-1]
 
 
 def _counts(left_t: Int[Array, "*time batch"]) -> Bool[Array, "*time batch"]:
-    """Whether a step belongs to its trial."""
+    """Return whether a step belongs to its trial."""
     return left_t >= 0

@@ -30,7 +30,7 @@ def affine(
 
 
 def uniform(key: Key[Array, ""], shape: tuple[int, ...], fan: int, dtype: jnp.dtype) -> Float[Array, "*shape"]:
-    """Weights drawn uniformly from ±1/√fan."""
+    """Return weights drawn uniformly from ±1/√fan."""
     bound = fan**-0.5
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 

@@ -71,7 +71,7 @@ def cost(
     precision: str = "float32",
     at_last_step: bool = False,
 ) -> Cost:
-    """What one update costs, before it is run.
+    """Return what one update costs, before it is run.
 
     A history is taken to be swept as far as it is remembered, its tolerance left aside.
 
@@ -137,7 +137,7 @@ def trace_update(
     n_steps: int,
     at_last_step: bool,
 ) -> tuple[jax.stages.Traced, Learner]:
-    """One update of all networks on given trials, traced, and the shapes of the networks before it."""
+    """Return one update of all networks on given trials, traced, and the shapes of the networks before it."""
 
     def one(learner: Learner, trials: Trials, key: Key[Array, ""]) -> tuple[Learner, Outcome]:
         return learn_batch(circuit, rule, optimizers, learner, trials, key)
@@ -189,7 +189,7 @@ class Counts(NamedTuple):
 
 
 def count(traced: jax.stages.Traced, iterations: float = 1.0) -> Counts:
-    """Counts of a traced program, loops of unknown length gone round so often; warns where they are unknown."""
+    """Return counts of a traced program, loops of unknown length gone round so often; warns where they are unknown."""
     try:
         program = program_of(traced.jaxpr)
         return Counts(multiply_adds(program, iterations), footprint(program))
@@ -205,7 +205,7 @@ def count(traced: jax.stages.Traced, iterations: float = 1.0) -> Counts:
 
 
 def _peak(training: int | None, evaluation: int | None, learners: int) -> int | None:
-    """Bytes of training, or of an evaluation beside the learners, whichever are more."""
+    """Return bytes of training, or of an evaluation beside the learners, whichever are more."""
     return None if training is None or evaluation is None else max(training, learners + evaluation)
 
 
@@ -217,7 +217,7 @@ def rounds(rule: LearningRule, n_steps: int) -> float:
 
 
 def carried(circuit: Circuit, rule: LearningRule, batch_size: int, n_steps: int) -> int:
-    """Bytes that a rule carries from step to step for one network."""
+    """Return bytes that a rule carries from step to step for one network."""
     if rule.view == "forward" and rule.update == "trial":
         return 0
 
@@ -229,14 +229,14 @@ def carried(circuit: Circuit, rule: LearningRule, batch_size: int, n_steps: int)
 
 
 def n_bytes(number: float | None) -> str:
-    """Bytes in words: "1.2 GB", and so on."""
+    """Return bytes in words: "1.2 GB", and so on."""
     if number is None:
         return UNKNOWN
     return f"{scaled(number)}B" if number >= 999.5 else f"{number:.0f} B"
 
 
 def scaled(number: float | None) -> str:
-    """A large number in words: "1.2 G"."""
+    """Return a large number in words: "1.2 G"."""
     if number is None:
         return UNKNOWN
     prefixes = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -249,13 +249,13 @@ def _three_digits(number: float) -> str:
 
 
 def _newborn(circuit: Circuit, optimizers: Optimizers, key: Key[Array, ""]) -> Learner:
-    """A network before its first update."""
+    """Return a network before its first update."""
     weights = circuit.init(key)
     return Learner(weights, optimizers.transform(circuit, weights).init(weights), jnp.full((), -1, jnp.int32))
 
 
 def _trials(circuit: Circuit, schedule: Schedule, n_steps: int, at_last_step: bool) -> Trials:
-    """A batch of trials in which nothing happens."""
+    """Return a batch of trials in which nothing happens."""
     dtype, readout = jnp.zeros(0).dtype, circuit.readout
     n_trials, n_targets = schedule.batch_size, 1 if at_last_step else n_steps
     inputs = jnp.zeros((n_trials, n_steps, circuit.cortex.n_inputs), dtype)
@@ -265,7 +265,7 @@ def _trials(circuit: Circuit, schedule: Schedule, n_steps: int, at_last_step: bo
 
 
 def _learners(part: Cohort, hyper: Any, keys: tuple) -> Learner:
-    """The shapes of all networks before their first update."""
+    """Return the shapes of all networks before their first update."""
     first = part.first
     start = jax.eval_shape(part.start)
 
@@ -276,7 +276,7 @@ def _learners(part: Cohort, hyper: Any, keys: tuple) -> Learner:
 
 
 def _n_steps(part: Cohort) -> int:
-    """Steps of a trial of training."""
+    """Return steps of a trial of training."""
     task, batch_size = part.first.task, part.first.schedule.batch_size
 
     def draw() -> Trials:
@@ -287,7 +287,7 @@ def _n_steps(part: Cohort) -> int:
 
 
 def _evaluation(part: Cohort, weights: Weights) -> jax.stages.Traced:
-    """A held-out evaluation of all networks, which takes a limited number of trials at once, traced."""
+    """Return a held-out evaluation of all networks, which takes a limited number of trials at once, traced."""
     trials = part.first.task.held_out("validation")
     some = jax.tree.map(lambda values: values[: evaluation.TRIALS_AT_ONCE], trials)
     return evaluation.outcomes_of_few.trace(part.first.circuit, weights, some)

@@ -38,7 +38,7 @@ def check_memory(part: Cohort) -> None:
 
 
 def nearest_form(part: Cohort, free: int) -> str:
-    """What to type for the first form of a part that fits into so many bytes."""
+    """Return what to type for the first form of a part that fits into so many bytes."""
     for typed, smaller in forms(part, free):
         found = _memory(smaller)
         if found is not None and found <= free:
@@ -47,7 +47,7 @@ def nearest_form(part: Cohort, free: int) -> str:
 
 
 def forms(part: Cohort, free: int) -> Iterator[tuple[str, Cohort]]:
-    """Forms of a part that need less memory, nearest first, with what to type for each."""
+    """Yield forms of a part that need less memory, nearest first, with what to type for each."""
     for name, rung in rungs(part.first.rule):
         if (smaller := _with_rung(part, name, rung)) is not None:
             yield f"dataclasses.replace(rule, {name}=nb.{name}s.{rung!r})", smaller
@@ -62,7 +62,7 @@ def forms(part: Cohort, free: int) -> Iterator[tuple[str, Cohort]]:
 
 
 def rungs(rule: LearningRule) -> Iterator[tuple[str, Any]]:
-    """The cheaper traces below each trace of a rule, with the name of its field."""
+    """Yield the cheaper traces below each trace of a rule, with the name of its field."""
     for name, ladder in LADDERS.items():
         kinds = [type(rung) for rung in ladder]
         used = rule.trace if name == "trace" else rule.parts.eligibility and (rule.predictor_trace or FullTrace())
@@ -72,7 +72,7 @@ def rungs(rule: LearningRule) -> Iterator[tuple[str, Any]]:
 
 
 def _with_rung(part: Cohort, name: str, rung: Any) -> Cohort | None:
-    """The part with another trace; None where the rule cannot have it."""
+    """Return the part with another trace; None where the rule cannot have it."""
     try:
         return _each(part, lambda point: {"rule": dataclasses.replace(point.rule, **{name: rung})})
     except ValueError:
@@ -95,13 +95,13 @@ def _each(part: Cohort, changes: Any) -> Cohort:
 
 
 def _share(part: Cohort, free: int) -> float:
-    """The share of what a part needs that is free."""
+    """Return the share of what a part needs that is free."""
     needed = _memory(part)
     return 1.0 if needed is None else free / needed
 
 
 def _fewer(number: int, share: float) -> Iterator[int]:
-    """Numbers below `number` to try: its share, then half as many again and again."""
+    """Yield numbers below `number` to try: its share, then half as many again and again."""
     n = min(int(number * share), number - 1)
     while n >= 1:
         yield n
@@ -109,7 +109,7 @@ def _fewer(number: int, share: float) -> Iterator[int]:
 
 
 def _memory(part: Cohort) -> int | None:
-    """Bytes of a form; None where it is not possible."""
+    """Return bytes of a form; None where it is not possible."""
     try:
         return estimate.of_part(part).memory
     except ValueError:

@@ -23,7 +23,7 @@ def free() -> int | None:
 
 
 def _left_in_cgroups() -> list[int]:
-    """Bytes left in every control group that this process is in and that has a limit."""
+    """Return bytes left in every control group that this process is in and that has a limit."""
     try:
         paths = [line.split(":", 2)[2].strip("/") for line in OWN_CGROUP.read_text().splitlines()]
     except OSError:
@@ -49,7 +49,7 @@ def _left(folder: Path) -> int | None:
 
 
 def _cache(folder: Path) -> int:
-    """Bytes of files that the kernel keeps as long as nobody needs the room."""
+    """Return bytes of files that the kernel keeps as long as nobody needs the room."""
     try:
         lines = (folder / "memory.stat").read_text().splitlines()
         return next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)

@@ -42,7 +42,7 @@ FACTORISATIONS = words(
 
 
 def multiply_adds(program: Program, iterations: float) -> float:
-    """Products of a whole program.
+    """Return products of a whole program.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def _of(operation: Operation, iterations: float) -> float:
 
 
 def _elementwise(operation: Operation) -> float:
-    """One for each number read, of those of the largest operand."""
+    """Return one for each number read, of those of the largest operand."""
     if not jnp.issubdtype(operation.makes[0].dtype, jnp.inexact):
         return 0.0
     return float(max(value.size for value in (*operation.reads, *operation.makes)))
@@ -88,14 +88,14 @@ def _dot(operation: Operation) -> float:
 
 
 def _convolution(operation: Operation) -> float:
-    """Every output, times the weights of one output channel."""
+    """Return every output, times the weights of one output channel."""
     kernel = operation.reads[1]
     channels = kernel.shape[operation.out_axis]
     return float(operation.makes[0].size * kernel.size / channels)
 
 
 def _factorisation(operation: Operation) -> float:
-    """Numbers of the matrix, times its shorter side: the order of the count, not the count."""
+    """Return numbers of the matrix, times its shorter side: the order of the count, not the count."""
     matrix = operation.reads[0]
     return float(matrix.size * min(matrix.shape[-2:]))
 

@@ -30,7 +30,7 @@ ALWAYS = 1 << 62  # a place after all operations
 
 
 def footprint(program: Program) -> int:
-    """Bytes at the peak, with the inputs, which the caller keeps, and the outputs."""
+    """Return bytes at the peak, with the inputs, which the caller keeps, and the outputs."""
     return sum(value.n_bytes for value in program.inputs) + _beside(program, ())
 
 
@@ -43,16 +43,16 @@ class _Plan:
     last: Mapping[int, int]
 
     def reads(self, operation: Operation) -> frozenset[int]:
-        """Arrays that an operation reads."""
+        """Return arrays that an operation reads."""
         return frozenset().union(*(self.roots[value.number] for value in operation.reads))
 
     def room(self, operation: Operation) -> int:
-        """Bytes of what it makes."""
+        """Return bytes of what it makes."""
         return sum(value.n_bytes for value in operation.makes if value.number in self.stored)
 
 
 def _beside(program: Program, lent: tuple[Value, ...]) -> int:
-    """Bytes at the peak beside the inputs; those that are `lent` make room once they have been read."""
+    """Return bytes at the peak beside the inputs; those that are `lent` make room once they have been read."""
     plan = _plan(program)
     kept = {value.number: value.n_bytes for value in lent}
     live = peak = 0
@@ -66,7 +66,7 @@ def _beside(program: Program, lent: tuple[Value, ...]) -> int:
 
 
 def _needed(operation: Operation, room: int, freed: int) -> int:
-    """Bytes while it runs, beside those that are live: what it makes, and what it holds inside."""
+    """Return bytes while it runs, beside those that are live: what it makes, and what it holds inside."""
     if operation.name == "cond":
         return max(room, *(_beside(branch, ()) for branch in operation.inside))
     if operation.name in LOOPS:
@@ -100,7 +100,7 @@ def _is_matrix(n_axes: int, summed: Sequence[int], shared: Sequence[int]) -> boo
 
 
 def _zeros(operation: Operation) -> int:
-    """Bytes of the zeros that the stacked outputs of a scan are copied from before they are filled."""
+    """Return bytes of the zeros that the stacked outputs of a scan are copied from before they are filled."""
     stacked = operation.makes[operation.n_carried :] if operation.name == "scan" else ()
     return max((value.n_bytes for value in stacked), default=0)
 
@@ -137,7 +137,7 @@ def _readers(program: Program) -> dict[int, tuple[str, ...]]:
 
 
 def _is_stored(operation: Operation, value: Value, readers: tuple[str, ...]) -> bool:
-    """Whether a compiler would write a value down."""
+    """Return whether a compiler would write a value down."""
     if operation.name in RESHAPES:
         return False
     fused = all(name in FUSED or name in REDUCTIONS for name in readers)

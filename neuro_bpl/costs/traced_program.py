@@ -89,12 +89,12 @@ class Program:
 
 
 def words(names: str) -> frozenset[str]:
-    """Names of operations, separated by spaces."""
+    """Return names of operations, separated by spaces."""
     return frozenset(names.split())
 
 
 def program_of(traced: Any) -> Program:
-    """The program of a traced function (`jax.stages.Traced.jaxpr`).
+    """Return the program of a traced function (`jax.stages.Traced.jaxpr`).
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _operation(
     inside: tuple[Program, ...],
     params: dict[str, Any],
 ) -> Operation:
-    """One operation, with those of its parameters that are read."""
+    """Return one operation, with those of its parameters that are read."""
     match name:
         case "scan":
             n, carried = _carried(reads, makes, inside[-1])
@@ -184,7 +184,7 @@ def _pair(axes: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], tuple[int, ..
 
 
 def _written_out(eqn: Any, inner: _Jaxpr, known: dict[Any, Value], numbers: Iterator[int]) -> Iterator[Operation]:
-    """The operations of a call, in the names of the caller."""
+    """Yield the operations of a call, in the names of the caller."""
     own: dict[Any, Value] = dict(zip(inner.invars, _known(eqn.invars, known, numbers), strict=True))
     for var in inner.constvars:
         _make(var, own, numbers)
@@ -193,7 +193,7 @@ def _written_out(eqn: Any, inner: _Jaxpr, known: dict[Any, Value], numbers: Iter
 
 
 def _inner(params: dict[str, Any]) -> list[_Jaxpr]:
-    """The programs among the parameters of an operation, without the constants that they are closed over."""
+    """Return the programs among the parameters of an operation, without the constants that they are closed over."""
     values = itertools.chain.from_iterable(
         value if isinstance(value, (tuple, list)) else (value,) for value in params.values()
     )
@@ -201,7 +201,7 @@ def _inner(params: dict[str, Any]) -> list[_Jaxpr]:
 
 
 def _needed(operations: Sequence[Operation], outputs: Sequence[Value]) -> list[Operation]:
-    """Operations that an output depends on; the compiler leaves out the others, too."""
+    """Return operations that an output depends on; the compiler leaves out the others, too."""
     wanted, kept = {value.number for value in outputs}, []
     for operation in reversed(operations):
         if any(made.number in wanted for made in operation.makes):
@@ -220,5 +220,5 @@ def _value(var: Any, numbers: Iterator[int]) -> Value:
 
 
 def _known(variables: Sequence[Any], known: dict[Any, Value], numbers: Iterator[int]) -> tuple[Value, ...]:
-    """The values of variables; a literal is a value of its own."""
+    """Return the values of variables; a literal is a value of its own."""
     return tuple(_value(var, numbers) if isinstance(var, _Literal) else known[var] for var in variables)

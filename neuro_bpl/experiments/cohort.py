@@ -39,7 +39,7 @@ class Cohort:
         return next(iter(rules)) if len(rules) == 1 else f"{len(self.points)} points"
 
     def hyperparameters(self) -> Hyperparameters:
-        """Rules and optimisers of all networks."""
+        """Return rules and optimisers of all networks."""
         return Hyperparameters.stack([(point.rule, point.optimizers) for point in self.points], self.n_seeds)
 
     @property
@@ -48,17 +48,17 @@ class Cohort:
         return Watch.of(self.first.rule, self.first.compare, self.first.compare_draws)
 
     def keys(self) -> tuple[Key[Array, " network"], Key[Array, " network"], Key[Array, " network"]]:
-        """Keys of weights, data and noise of all networks: those of the seeds, again for every point."""
+        """Return keys of weights, data and noise of all networks: those of the seeds, again for every point."""
         seeds, n_points = self.first.seeds, len(self.points)
         return Seeds(seeds.weights * n_points, seeds.data * n_points, seeds.noise * n_points).keys()
 
     def start(self) -> Weights | None:
-        """The weights that were given, for every point, in the format of this run; None where they are drawn."""
+        """Return the weights that were given, for every point, in the format of this run; None where they are drawn."""
         n_points, dtype = len(self.points), jnp.zeros(0).dtype
         return jax.tree.map(
             lambda leaf: jnp.tile(jnp.asarray(leaf, dtype), (n_points,) + (1,) * (leaf.ndim - 1)), self.first.weights
         )
 
     def descriptions(self) -> list[dict[str, Any]]:
-        """Every experiment in plain dictionaries."""
+        """Return every experiment in plain dictionaries."""
         return [describe(point) for point in self.points]

@@ -50,20 +50,20 @@ class Seeds:
 
     @classmethod
     def count(cls, n: int) -> "Seeds":
-        """Seeds 0 to n − 1 in all three streams."""
+        """Return seeds 0 to n − 1 in all three streams."""
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= MOST:
             raise refusal("seeds", n, f"a whole number from 1 to {MOST}", "it is the number of networks", "seeds=5")
         return cls(*(tuple(range(int(n))),) * 3)
 
     def keys(self) -> tuple[Key[Array, " seed"], Key[Array, " seed"], Key[Array, " seed"]]:
-        """Keys of the three streams, unrelated even where their seeds are equal."""
+        """Return keys of the three streams, unrelated even where their seeds are equal."""
         weights, data, noise = (_keys_of(i, np.asarray(s)) for i, s in enumerate((self.weights, self.data, self.noise)))
         return weights, data, noise
 
 
 @jax.jit
 def _keys_of(stream: Int[Array, ""], seeds: Int[Array, " seed"]) -> Key[Array, " seed"]:
-    """A key for each seed of a stream."""
+    """Return a key for each seed of a stream."""
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), stream))(seeds)
 
 
@@ -82,16 +82,16 @@ class Schedule:
         check(self)
 
     def chunks(self) -> list[tuple[int, int]]:
-        """Updates between evaluations, as (first, number) pairs that cover all updates."""
+        """Return updates between evaluations, as (first, number) pairs that cover all updates."""
         edges = np.linspace(0, self.n_updates, min(self.n_evaluations, self.n_updates) + 1).round().astype(int)
         return [(int(a), int(b - a)) for a, b in itertools.pairwise(edges)]
 
     def longest_chunk(self) -> int:
-        """Updates between evaluations, where there are most."""
+        """Return updates between evaluations, where there are most."""
         return max(n for _, n in self.chunks())
 
     def snapshots(self) -> set[int]:
-        """Numbers of updates at which there is a snapshot: 0, the last one, and evaluations between."""
+        """Return numbers of updates at which there is a snapshot: 0, the last one, and evaluations between."""
         evaluated = [0] + [first + n for first, n in self.chunks()]
         chosen = np.linspace(0, len(evaluated) - 1, min(self.n_snapshots, len(evaluated) - 1) + 1)
         return {evaluated[int(at)] for at in chosen.round()}

@@ -29,14 +29,14 @@ def by_point(part: Cohort, values: Array | np.ndarray) -> np.ndarray:
 
 
 def seeds(part: Cohort) -> xr.DataArray:
-    """Coordinate of the networks of a point."""
+    """Return coordinate of the networks of a point."""
     return coordinate("seed", np.arange(part.n_seeds), "network trained")
 
 
 def quantity(
     part: Cohort, name: str, values: Array | np.ndarray, coords: Mapping[str, xr.DataArray], long_name: str = ""
 ) -> xr.DataArray:
-    """A recorded quantity with the dims, units and long name declared for it."""
+    """Return a recorded quantity with the dims, units and long name declared for it."""
     known = QUANTITIES[name]
     attrs = {"units": units(name, part.first.circuit), "long_name": long_name or known.long_name}
     dims = ("point", "seed", *coords)
@@ -46,7 +46,7 @@ def quantity(
 
 
 def parameters(part: Cohort) -> Piece:
-    """Every number and name of every point, with unit, symbol and source."""
+    """Return every number and name of every point, with unit, symbol and source."""
     names = ("circuit", "task", "rule", "optimizers", "schedule")
     points = [
         {name: leaf for one in names for name, leaf in flatten(getattr(point, one), f"{one}.").items()}
@@ -74,7 +74,7 @@ def described(name: str, metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def training(part: Cohort, first: int, update: Update, diverged_at: np.ndarray) -> Piece:
-    """Updates `first + 1` and on."""
+    """Return updates `first + 1` and on."""
     n_updates = np.shape(update.outcome.loss)[1]
     at = coordinate("update", np.arange(first + 1, first + n_updates + 1), "number of the update")
     variables = {name: quantity(part, name, getattr(update.outcome, name), {"update": at}) for name in Outcome._fields}
@@ -91,7 +91,7 @@ def training(part: Cohort, first: int, update: Update, diverged_at: np.ndarray) 
 
 
 def comparison(part: Cohort, first: int, found: Comparison) -> Piece:
-    """What observed rules would have done at updates `first + 1` and on."""
+    """Return what observed rules would have done at updates `first + 1` and on."""
     n_updates = np.shape(found.cosine)[1]
     names = [rule.name for rule in observed(part.first.rule, part.first.compare)]
     axes = {
@@ -108,7 +108,7 @@ def comparison(part: Cohort, first: int, found: Comparison) -> Piece:
 
 
 def evaluation(part: Cohort, update: int, found: Mapping[str, Outcome]) -> Piece:
-    """Held-out loss and accuracy after `update` updates."""
+    """Return held-out loss and accuracy after `update` updates."""
     coords = {
         "update": coordinate("update", [update], "updates before the evaluation"),
         "split": coordinate("split", list(found), "held-out set"),
@@ -127,7 +127,7 @@ def evaluation(part: Cohort, update: int, found: Mapping[str, Outcome]) -> Piece
 
 
 def probed(part: Cohort, at: int, values: Mapping[str, np.ndarray]) -> Piece:
-    """Quantities on the probe batch after `at` updates, each in its group."""
+    """Return quantities on the probe batch after `at` updates, each in its group."""
     groups: dict[str, dict[str, xr.DataArray]] = {}
     for name, found in values.items():
         dims = QUANTITIES[name].dims
@@ -148,7 +148,7 @@ def _axis(dim: str, size: int, at: int) -> xr.DataArray:
 
 
 def weights(part: Cohort, at: int, found: Weights) -> Piece:
-    """Every weight after `at` updates."""
+    """Return every weight after `at` updates."""
     variables = {}
     for name, leaf in named_leaves(found).items():
         axes = [
@@ -161,5 +161,5 @@ def weights(part: Cohort, at: int, found: Weights) -> Piece:
 
 
 def attributes(parts: Sequence[Cohort], grid: Mapping[str, Sequence]) -> dict[str, str]:
-    """Root attributes that say what was run."""
+    """Return root attributes that say what was run."""
     return of_run([point.rule.name for part in parts for point in part.points], grid)

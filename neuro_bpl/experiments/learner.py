@@ -81,7 +81,7 @@ def learn_trials(
     trials: Trials,
     key: Key[Array, ""] | None,
 ) -> tuple[Learner, Outcome, Weights]:
-    """One update at the end of a batch of trials, and its gradient."""
+    """Return one update at the end of a batch of trials, and its gradient."""
     gradient, outcome = rule.learn(circuit, learner.weights, trials, key)
     weights, state = applied(circuit, rule, optimizers, learner.weights, learner.optimizer_state, gradient)
     return learner._replace(weights=weights, optimizer_state=state), outcome, gradient
@@ -108,6 +108,6 @@ def learn_watched(
 def applied(
     circuit: Circuit, rule: LearningRule, optimizers: Optimizers, weights: Weights, state: PyTree, gradient: Weights
 ) -> tuple[Weights, PyTree]:
-    """One update of the weights that the rule lets learn; those of feedback and olive may stay as they are."""
+    """Return one update of the weights that the rule lets learn; those of feedback and olive may stay as they are."""
     after, state = optimising.apply(optimizers, circuit, weights, state, gradient)
     return rule.held(weights, after), state

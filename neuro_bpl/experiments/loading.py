@@ -31,7 +31,7 @@ def load(
     snapshot: int | None = None,
     types: Sequence[type] = (),
 ) -> Trained:
-    """Circuit and weights of a run.
+    """Return circuit and weights of a run.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def _point(points: Sequence[Mapping[str, Any]], at: Mapping[str, Any]) -> Mappin
 
 
 def _any(chosen: xr.Dataset) -> xr.DataArray:
-    """One number for each snapshot, NaN where this point has none."""
+    """Return one number for each snapshot, NaN where this point has none."""
     values = next(iter(chosen.data_vars.values()))
     return values.isel({dim: 0 for dim in values.dims if dim != "snapshot"})
 
@@ -122,7 +122,7 @@ def _selected(chosen: xr.Dataset, dim: str, value: int) -> xr.Dataset:
 
 
 def weights_of(circuit: Circuit, datasets: xr.Dataset) -> Weights:
-    """Weights stored by name, in the structure of a circuit; leading axes are those of the dataset."""
+    """Return weights stored by name, in the structure of a circuit; leading axes are those of the dataset."""
     born = jax.eval_shape(circuit.init, jax.random.key(0))
     leaves = []
     for name, like in named_leaves(born).items():

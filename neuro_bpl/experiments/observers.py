@@ -36,14 +36,14 @@ class Watch:
 
     @classmethod
     def of(cls, leader: LearningRule, observers: Sequence[LearningRule], draws: int) -> "Watch":
-        """The rules that watch a leader; nobody where there are none."""
+        """Return the rules that watch a leader; nobody where there are none."""
         if not observers:
             return NOBODY
         rules = observed(leader, observers)
         return cls(rules, [rule.name for rule in rules].index(leader.name), draws)
 
     def led_by(self, leader: LearningRule) -> tuple[LearningRule, ...]:
-        """All rules, with the leader of one network, whose numbers are its own."""
+        """Return all rules, with the leader of one network, whose numbers are its own."""
         return (*self.rules[: self.place], leader, *self.rules[self.place + 1 :])
 
 
@@ -114,7 +114,7 @@ def check_observers(circuit: Circuit, leader: LearningRule, observers: Sequence[
 
 
 def observed(leader: LearningRule, observers: Sequence[LearningRule]) -> tuple[LearningRule, ...]:
-    """All rules of a comparison: BPTT first, the leader last unless it is among the observers."""
+    """Return all rules of a comparison: BPTT first, the leader last unless it is among the observers."""
     # Names hold numbers, such as that of BP(0.5), which rules do not have inside a compiled function.
     rules = {rule.name: rule for rule in (bptt(), *observers)}
     rules.setdefault(leader.name, leader)
@@ -124,7 +124,7 @@ def observed(leader: LearningRule, observers: Sequence[LearningRule]) -> tuple[L
 def newborn(
     circuit: Circuit, rules: Sequence[LearningRule], optimizers: Optimizers, weights: Weights
 ) -> tuple[Observer | tuple[()], ...]:
-    """Every observer before its first update, with the circuit's own cerebellum and feedback weights."""
+    """Return every observer before its first update, with the circuit's own cerebellum and feedback weights."""
     state = optimizers.transform(circuit, weights).init(weights)
     own = Observer(weights.cerebellum, weights.feedback, weights.olive, state)
     return tuple(own if _has_own(rule) else () for rule in rules)
@@ -164,7 +164,7 @@ def observe(
 
 
 def _draw(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, keys: Key[Array, " draw"]) -> Weights:
-    """One gradient for each key, a few at a time."""
+    """Return one gradient for each key, a few at a time."""
     at_once = max(size for size in range(1, AT_ONCE + 1) if len(keys) % size == 0)
     return jax.lax.map(lambda key: rule.gradients(circuit, weights, trials, key), keys, batch_size=at_once)
 
@@ -181,7 +181,7 @@ def _learn(
     own: Observer | tuple[()],
     gradient: Weights,
 ) -> Observer | tuple[()]:
-    """The observer's own weights learn; what it would do to cortex and readout is dropped."""
+    """Update the weights of an observer's cerebellum and feedback; those of cortex and readout are not changed."""
     if not own:
         return own
     after, state = optimising.apply(optimizers, circuit, weights, own.optimizer_state, gradient)
@@ -190,13 +190,13 @@ def _learn(
 
 
 def _by_group(gradients: CorticalWeights) -> list[Float[Array, "draw _weight"]]:
-    """Gradients as vectors, for each group of weights; the last one holds all."""
+    """Return gradients as vectors, for each group of weights; the last one holds all."""
     rows = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(gradients)]
     return [*rows[:3], jnp.concatenate(rows, axis=1)]
 
 
 def compare(drawn: Sequence[Sequence[Float[Array, "_draw _weight"]]]) -> Comparison:
-    """All measures, from the draws of each rule by group; the first rule is the exact one."""
+    """Return all measures, from the draws of each rule by group; the first rule is the exact one."""
     exact = [group[0] for group in drawn[0]]
     first = [[group[0] for group in groups] for groups in drawn]
     spread = [[bias_and_variance(group, g) for group, g in zip(groups, exact, strict=True)] for groups in drawn]

@@ -51,7 +51,7 @@ class Updates(NamedTuple):
 
 
 def on(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, batch_size: int) -> Probe:
-    """One network, played on the probe batch.
+    """Return one network, played on the probe batch.
 
     The predictor has learnt gradients of the mean loss of a training batch, 1/batch_size of those of a trial; errors of
     the probe batch, whatever its size, are brought to the same scale.
@@ -63,7 +63,7 @@ def on(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, b
 
 
 def flat(s: StateInTime) -> Float[Array, "state time batch"]:
-    """Components of the state in one vector."""
+    """Return components of the state in one vector."""
     return jnp.concatenate([jnp.moveaxis(component, 1, 0) for component in s])
 
 
@@ -74,7 +74,7 @@ def predicted(probe: Probe) -> Float[Array, "state time batch"]:
 
 
 def predicted_credit(rule: LearningRule) -> Any:
-    """The credit of a rule that learns from a prediction."""
+    """Return the credit of a rule that learns from a prediction."""
     return rule.credit
 
 
@@ -95,7 +95,7 @@ def lambda_target(probe: Probe) -> Float[Array, "state time batch"]:
 
 
 def alignment(probe: Probe) -> Float[Array, " time"]:
-    """Cosine of ĝₜ with Gₜ, mean over the trials where both are non-zero; NaN at steps without any."""
+    """Return cosine of ĝₜ with Gₜ, mean over the trials where both are non-zero; NaN at steps without any."""
     return jnp.nanmean(gradient_measures.cosine(predicted(probe), flat(probe.exact)), axis=-1)
 
 
@@ -105,7 +105,7 @@ def td_error_size(probe: Probe) -> Float[Array, " time"]:
 
 
 def weight_alignment(probe: Probe) -> Float[Array, ""]:
-    """Cosine of the rule's gradient of the cortical weights with BPTT's; NaN where one of them is zero."""
+    """Return cosine of the rule's gradient of the cortical weights with BPTT's; NaN where one of them is zero."""
     own, exact = (jax.tree.leaves(_cortical_gradient(probe, rule)._replace(s_0=None)) for rule in (probe.rule, bptt()))
     return gradient_measures.cosine(*(jnp.concatenate([leaf.ravel() for leaf in leaves]) for leaves in (own, exact)))
 
@@ -121,7 +121,7 @@ def _cortical_gradient(probe: Probe, rule: LearningRule) -> CorticalWeights:
 
 
 def predictor_updates(probe: Probe) -> Updates:
-    """Cosine, squared bias and variance of the predictor's update from single trials; docs/theory.md (29).
+    """Return cosine, squared bias and variance of the predictor's update from single trials; docs/theory.md (29).
 
     The reference is the update of BP(1) without discount, whose target is Gₜ. Rules that draw random numbers draw
     several times for each trial, and the squared bias is less what so many draws leave of the noise by chance.
@@ -141,7 +141,7 @@ def predictor_updates(probe: Probe) -> Updates:
 
 
 def _trial_updates(probe: Probe, rule: LearningRule, draws: int) -> Float[Array, "draw trial weight"]:
-    """Minus the change of the predictor by each trial alone, at the scale of a training batch."""
+    """Return minus the change of the predictor by each trial alone, at the scale of a training batch."""
     trials, circuit = probe.trials, dataclasses.replace(probe.circuit, regularization=Regularization())
     scaled = dataclasses.replace(trials, mask=trials.weights().T / probe.batch_size)
 
@@ -188,7 +188,7 @@ def predictor_trace(probe: Probe) -> Float[Array, "trial time state"]:
 
 
 def granule(probe: Probe) -> Float[Array, "trial time granule"]:
-    """Activity of granule cells."""
+    """Return activity of granule cells."""
     s = tuple(jnp.moveaxis(component, 1, 0) for component in probe.seen.trajectory.s_t)
     fibres = probe.circuit.mossy_fibres(s, jnp.moveaxis(probe.seen.inputs, 1, 0))
     predictor: Any = probe.circuit.predictor()
@@ -196,12 +196,12 @@ def granule(probe: Probe) -> Float[Array, "trial time granule"]:
 
 
 def rates(probe: Probe) -> Float[Array, "trial time unit"]:
-    """Firing rates."""
+    """Return firing rates."""
     return flat(probe.seen.trajectory.s_t[:1]).T
 
 
 def cortical_state(probe: Probe) -> Float[Array, "trial time state"]:
-    """All components of the state, rates first."""
+    """Return all components of the state, rates first."""
     return flat(probe.seen.trajectory.s_t).T
 
 

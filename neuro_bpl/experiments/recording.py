@@ -20,12 +20,12 @@ LOSS_UNITS = {"squared_error": "squared output", "softmax_cross_entropy": "nat",
 
 
 def units(name: str, circuit: Circuit) -> str:
-    """Unit of a quantity in a circuit: "nat" for cross-entropies."""
+    """Return unit of a quantity in a circuit: "nat" for cross-entropies."""
     return QUANTITIES[name].units.format(loss=LOSS_UNITS[circuit.readout.loss])
 
 
 def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> tuple[str, ...]:
-    """The names asked for and those always recorded, in the order of the list.
+    """Return the names asked for and those always recorded, in the order of the list.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
 
 
 def _instead(name: str) -> str:
-    """What to type for a quantity that a rule does not have."""
+    """Return what to type for a quantity that a rule does not have."""
     if name == "difficulty":
         return "nothing: it is recorded wherever the task is a curriculum"
     if QUANTITIES[name].group == "comparison":
@@ -73,19 +73,19 @@ def _instead(name: str) -> str:
 
 
 def has(rule: LearningRule, name: str) -> bool:
-    """Whether a rule has what a quantity needs."""
+    """Return whether a rule has what a quantity needs."""
     parts = (rule.credit, rule.trace)
     return all(any(getattr(part, needed, False) is not False for part in parts) for needed in QUANTITIES[name].needs)
 
 
 def applicable(names: Iterable[str], rule: LearningRule) -> tuple[str, ...]:
-    """Those of the names that a rule has: without a prediction there is nothing to record of it."""
+    """Return those of the names that a rule has: without a prediction there is nothing to record of it."""
     _check_list(names)
     return tuple(name for name in names if not _is_of_prediction(name) or has(rule, name))
 
 
 def _is_of_prediction(name: str) -> bool:
-    """Whether a rule may lack it; what is unknown, or recorded by comparing, is for `check_names` to refuse."""
+    """Return whether a rule may lack it; what is unknown, or recorded by comparing, is for `check_names` to refuse."""
     return isinstance(name, str) and name in QUANTITIES and QUANTITIES[name].group != "comparison"
 
 
@@ -95,7 +95,7 @@ def _check_list(names: Iterable[str]) -> None:
 
 
 def probed(names: Iterable[str], *cadences: str) -> tuple[str, ...]:
-    """Those of the names that are computed on the probe batch, at these cadences."""
+    """Return those of the names that are computed on the probe batch, at these cadences."""
     return tuple(name for name in names if name in probing.COMPUTED and QUANTITIES[name].cadence in cadences)
 
 
@@ -107,6 +107,6 @@ def of_level(names: Iterable[str]) -> tuple[str, ...]:
 def on_probe(
     circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, batch_size: int, names: tuple[str, ...]
 ) -> dict[str, Array]:
-    """Quantities of one network on the probe batch, weights held."""
+    """Return quantities of one network on the probe batch, weights held."""
     probe = probing.on(circuit, rule, weights, trials, batch_size)
     return {name: probing.COMPUTED[name](probe) for name in names}

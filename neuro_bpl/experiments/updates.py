@@ -50,7 +50,7 @@ class Hyperparameters:
 
     @classmethod
     def stack(cls, pairs: Sequence[tuple[LearningRule, Optimizers]], n_each: int) -> "Hyperparameters":
-        """Rule and optimisers of every point, each used by `n_each` networks in a row."""
+        """Return rule and optimisers of every point, each used by `n_each` networks in a row."""
         structures = {jax.tree.structure(pair) for pair in pairs}
         if len(structures) != 1:
             raise TypeError(f"points of one compiled call differ in more than numbers: {structures}")
@@ -71,7 +71,7 @@ class Hyperparameters:
         )
 
     def of(self, varying: Sequence[Array]) -> tuple[LearningRule, Optimizers]:
-        """Rule and optimisers of one network, from its own numbers."""
+        """Return rule and optimisers of one network, from its own numbers."""
         own, shared = iter(varying), iter(self.shared)
         leaves = [next(own) if differs else next(shared) for differs in self.varies]
         return jax.tree.unflatten(self.structure, leaves)
@@ -111,7 +111,7 @@ def birth(
     weights: Weights | None,
     watch: Watch = NOBODY,
 ) -> tuple[Learner, Trials]:
-    """Every network before its first update, and the batch that the first one is going to learn from."""
+    """Return every network before its first update, and the batch that the first one is going to learn from."""
     level = task.first_level() if isinstance(task, Curriculum) else ()
     data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys[1:])
     first_batch = sample(task, level, data_key, noise_key, batch_size)
@@ -131,7 +131,7 @@ def updates(
     batch_size: int,
     watch: Watch = NOBODY,
 ) -> tuple[Learner, Update]:
-    """A chunk of updates of all networks, recorded as if there were as many as in the `longest` chunk.
+    """Return a chunk of updates of all networks, recorded as if there were as many as in the `longest` chunk.
 
     A network whose loss is not finite stops learning.
     """
@@ -193,14 +193,14 @@ def run_updates(
     watch: Watch = NOBODY,
     options: Options = (),
 ) -> tuple[Learner, Update]:
-    """A chunk of `updates`, compiled with options: one program for all chunks of a run, of whatever length."""
+    """Return a chunk of `updates`, compiled with options: one program for all chunks of a run, of whatever length."""
     program = compiled(updates, options, UPDATES_STATIC)
     after, made = program(circuit, task, hyper, learners, keys, first, n_updates, longest, batch_size, watch)
     return after, jax.tree.map(lambda recorded: recorded[:, :n_updates], jax.device_get(made))
 
 
 def sample(task: Task, level: PyTree, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-    """Training trials, of the learner's own level where the task is a curriculum."""
+    """Return training trials, of the learner's own level where the task is a curriculum."""
     if isinstance(task, Curriculum):
         return task.sample_level(level, data_key, noise_key, batch_size)
     return task.sample(data_key, noise_key, batch_size)

@@ -167,12 +167,12 @@ def node_perturbation(sd: float = 1e-3, *, update: str = "trial") -> LearningRul
 
 
 def output_only(*, update: str = "trial") -> LearningRule:
-    """A control: the readout learns, the cortex stays as it was born (but for costs of rates or weights)."""
+    """Return a control: the readout learns, the cortex stays as it was born (but for costs of rates or weights)."""
     return _present(Immediate(), NoError(), update)
 
 
 def random_gradient(*, update: str = "trial") -> LearningRule:
-    """A control: errors of the right size that point in a random direction."""
+    """Return a control: errors of the right size that point in a random direction."""
     return _present(Immediate(), RandomError(), update)
 
 

@@ -138,7 +138,7 @@ def _step_credit(
     error_t: Float[Array, "units batch"],
     single_step: SingleStep,
 ) -> StepCredit:
-    """The credit of a step, with ĝₜ = 0 from the trial's last step on."""
+    """Return the credit of a step, with ĝₜ = 0 from the trial's last step on."""
     prediction_t = jax.tree.map(jnp.zeros_like, s_t)
     if credit.predicting:
         predicted_t = circuit.predict(weights.cerebellum, s_t, single_step.x_t)

@@ -21,7 +21,7 @@ def length(a: Float[Array, " weight"]) -> Float[Array, ""]:
 def bias_and_variance(
     draws: Float[Array, "draw weight"], exact: Float[Array, " weight"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Squared bias and variance of an estimate of a gradient g, relative to ‖g‖²; docs/theory.md (29).
+    """Return squared bias and variance of an estimate of a gradient g, relative to ‖g‖²; docs/theory.md (29).
 
     The variance is Σ‖ĝ_d − ⟨ĝ⟩‖²/(D − 1) over D draws, 0 for a single one; the squared bias is ‖⟨ĝ⟩ − g‖² less the
     variance/D that the mean of D draws has by chance, so that it is right on average and may fall below zero.

@@ -29,7 +29,7 @@ def window_mix(prediction_t: State, swept_t: State, ends: Bool[Array, " batch"],
 
 
 def window_ends(steps_left: Int[Array, "*shape"], window: int | None) -> Bool[Array, "*shape"]:
-    """Whether a window of n steps ends here; the last one ends with the trial. None: one window."""
+    """Return whether a window of n steps ends here; the last one ends with the trial. None: one window."""
     return steps_left == 0 if window is None else steps_left % window == 0
 
 

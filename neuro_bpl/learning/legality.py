@@ -170,7 +170,7 @@ def check_descent(view: str, predictor: Any, batch_size: int) -> None:
 
 
 def not_held(name: str) -> ValueError:
-    """The refusal to compute true online learning with weights that are held."""
+    """Return the refusal to compute true online learning with weights that are held."""
     return refusal(
         "rule",
         name,
@@ -181,7 +181,7 @@ def not_held(name: str) -> ValueError:
 
 
 def no_key(name: str, key: Any) -> ValueError:
-    """The refusal to draw random numbers from nothing."""
+    """Return the refusal to draw random numbers from nothing."""
     return refusal(
         "key",
         key,

@@ -84,13 +84,13 @@ class Optimizer:
                 )
 
     def transform(self) -> optax.GradientTransformation:
-        """The Optax transformation."""
+        """Return the Optax transformation."""
         inner = getattr(optax, self.name)(self.learning_rate, **self.options)
         return inner if self.clip_norm is None else optax.chain(optax.clip_by_global_norm(self.clip_norm), inner)
 
 
 def _is_number(spec: inspect.Parameter) -> bool:
-    """Whether an argument of an Optax optimiser is a number (a momentum may be None)."""
+    """Return whether an argument of an Optax optimiser is a number (a momentum may be None)."""
     is_real = isinstance(spec.default, (int, float)) and not isinstance(spec.default, bool)
     return spec.name != "learning_rate" and (is_real or spec.name == "momentum")
 
@@ -109,7 +109,7 @@ class OptaxOptimizer:
         check(self)
 
     def transform(self) -> optax.GradientTransformation:
-        """The Optax transformation."""
+        """Return the Optax transformation."""
         return self.transformation
 
 
@@ -149,7 +149,7 @@ class Optimizers:
         return getattr(self.predictor, "learning_rate", None)
 
     def transform(self, circuit: Circuit, weights: Weights) -> optax.GradientTransformation:
-        """One transformation for all weights; what does not learn is left alone whatever the optimiser."""
+        """Return one transformation for all weights; what does not learn is left alone whatever the optimiser."""
         plastic = circuit.plastic(weights)
         labels = Weights(*(_labels(part, learns) for part, learns in zip(Weights._fields, plastic, strict=True)))
         parts = zip(
@@ -166,6 +166,6 @@ def _labels(part: str, learns: PyTree) -> Any:
 def apply(
     optimizers: Optimizers, circuit: Circuit, weights: Weights, state: PyTree, gradient: Weights
 ) -> tuple[Weights, PyTree]:
-    """One update of all weights, projected onto the synapses that exist."""
+    """Return one update of all weights, projected onto the synapses that exist."""
     updates, state = optimizers.transform(circuit, weights).update(gradient, state, weights)
     return circuit.project(optax.apply_updates(weights, updates)), state

@@ -23,7 +23,7 @@ class StepKeys(NamedTuple):
 
 
 def draw(noise: UInt[Array, " words"]) -> tuple[UInt[Array, " words"], StepKeys]:
-    """The keys of the next step."""
+    """Return the keys of the next step."""
     # Kept as plain numbers, which can be stored and resumed like any others.
     later, now = jax.random.split(jax.random.wrap_key_data(noise))
     trace, credit = jax.random.split(now)
@@ -31,7 +31,7 @@ def draw(noise: UInt[Array, " words"]) -> tuple[UInt[Array, " words"], StepKeys]
 
 
 def rerouting(credit: Credit, weights: Weights, noise: Noise, n_steps: int) -> Reroute | None:
-    """How errors of a whole trial reach the cortex, with the noise that a step-wise run would draw."""
+    """Return how errors of a whole trial reach the cortex, with the noise that a step-wise run would draw."""
     if not isinstance(credit, protocol.Rerouting):
         return None
     if isinstance(noise, tuple):
@@ -41,6 +41,6 @@ def rerouting(credit: Credit, weights: Weights, noise: Noise, n_steps: int) -> R
 
 
 def begin(noise: UInt[Array, " words"]) -> tuple[UInt[Array, " words"], Key[Array, ""]]:
-    """The random numbers of the steps, and a key for what precedes them."""
+    """Return the random numbers of the steps, and a key for what precedes them."""
     later, keys = draw(noise)
     return later, keys.trace

@@ -29,7 +29,7 @@ class Refined(NamedTuple):
 
 
 def refine(circuit: Circuit, rule: LearningRule, optimizers: Optimizers, trials: Trials, by: int) -> Refined:
-    """The same learning in steps of dt/`by`.
+    """Return the same learning in steps of dt/`by`.
 
     Parameters
     ----------

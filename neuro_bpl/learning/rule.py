@@ -118,7 +118,7 @@ class LearningRule:
     def gradients(
         self, circuit: Circuit, weights: Weights, trials: Trials, key: Key[Array, ""] | None = None
     ) -> Weights:
-        """Gradient of the mean-over-trials loss for every part of the circuit, weights held during the trial.
+        """Return gradient of the mean-over-trials loss for every part of the circuit, weights held during the trial.
 
         The one door through which rules are compared: with each other, with BPTT, with other implementations. The
         predictor's part is minus its update direction; it is zero where the rule does not use a predictor, and so is
@@ -190,7 +190,7 @@ class LearningRule:
         key: Key[Array, ""] | None = None,
         n_steps: int | None = None,
     ) -> OnlineState:
-        """State before the first step of a batch of trials.
+        """Return state before the first step of a batch of trials.
 
         Parameters
         ----------
@@ -225,7 +225,7 @@ class LearningRule:
         single_step: SingleStep,
         step_size: Scalar | None = None,
     ) -> tuple[OnlineState, Weights, Float[Array, ""], Float[Array, "outputs batch"]]:
-        """One step of a batch of trials; weights may differ from those of the step before.
+        """Return one step of a batch of trials; weights may differ from those of the step before.
 
         `step_size` is the predictor's learning rate α, which the true online view needs to know.
 

@@ -47,5 +47,5 @@ def no_change(weights: PyTree) -> PyTree:
 
 
 def learns_feedback(credit: Credit) -> bool:
-    """Whether the feedback weights follow the readout's."""
+    """Return whether the feedback weights follow the readout's."""
     return getattr(credit, "learned", False)

@@ -24,7 +24,7 @@ class SingleStep(NamedTuple):
 
 
 def single_steps(trials: Trials) -> SingleStep:
-    """Trials step by step, time first."""
+    """Return trials step by step, time first."""
     inputs, targets, weights = trials.by_step()
     return SingleStep(inputs, targets, weights, trials.steps_left())
 
@@ -73,7 +73,7 @@ def online_outcome(
     losses: Float[Array, " time"],
     outputs: Float[Array, "time outputs batch"],
 ) -> Outcome:
-    """Outcome of trials that were run step by step."""
+    """Return outcome of trials that were run step by step."""
     at_targets = jnp.moveaxis(outputs, 0, 1)
     if trials.at_last_step:
         is_last = trials.steps_left() == 0

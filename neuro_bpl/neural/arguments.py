@@ -27,7 +27,7 @@ def number(
     above: float = -math.inf,
     high: float = math.inf,
 ) -> float:
-    """A finite number within bounds; no truth value, and no array.
+    """Return a finite number within bounds; no truth value, and no array.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def number(
 
 
 def whole(name: str, given: Any, why: str, fix: str, *, low: int = 0, high: float = math.inf) -> int:
-    """A whole number within bounds; no truth value, and no float.
+    """Return a whole number within bounds; no truth value, and no float.
 
     Examples
     --------
@@ -69,14 +69,14 @@ def flag(name: str, given: Any, why: str) -> bool:
 
 
 def text(name: str, given: Any, why: str, fix: str) -> str:
-    """A text that is not empty."""
+    """Return a text that is not empty."""
     if not isinstance(given, str) or not given:
         raise refusal(name, given, "a text", why, fix)
     return given
 
 
 def window(name: str, given: Any, why: str, fix: str) -> tuple[float, float]:
-    """Two finite numbers, the first below the second."""
+    """Return two finite numbers, the first below the second."""
     bounds = given.tolist() if isinstance(given, np.ndarray) else given
     is_pair = isinstance(bounds, (list, tuple)) and len(bounds) == 2
     is_pair = is_pair and all(isinstance(at, numbers.Real) and not isinstance(at, (bool, np.bool)) for at in bounds)
@@ -86,14 +86,14 @@ def window(name: str, given: Any, why: str, fix: str) -> tuple[float, float]:
 
 
 def path(name: str, given: Any) -> Path:
-    """The path of a file."""
+    """Return the path of a file."""
     if not isinstance(given, (str, os.PathLike)) or not str(given):
         raise refusal(name, given, "a path", "a file is looked for there", f'{name}="recordings/session.nwb"')
     return Path(given)
 
 
 def data_array(name: str, given: Any, dims: Sequence[str], why: str, fix: str) -> xr.DataArray:
-    """A DataArray of real numbers that has some dims, none of them empty."""
+    """Return a DataArray of real numbers that has some dims, none of them empty."""
     allowed = f"a DataArray of real numbers{' with ' if dims else ''}{', '.join(dims)}"
     if not isinstance(given, xr.DataArray):
         raise refusal(name, type(given).__name__, allowed, why, fix)

@@ -16,7 +16,7 @@ ALLOWED = "numbers, truth values, texts or dates, all of one kind"
 
 
 def values_of(place: str, given: Any, unit: str) -> Shaped[np.ndarray, "..."]:
-    """Values of a column of lists, NumPy, pandas (categories and missing numbers, too), xarray or JAX.
+    """Return values of a column of lists, NumPy, pandas (categories and missing numbers, too), xarray or JAX.
 
     Categories become their texts or numbers, missing numbers NaN, bytes texts. Columns in seconds hold numbers.
 
@@ -51,7 +51,7 @@ def values_of(place: str, given: Any, unit: str) -> Shaped[np.ndarray, "..."]:
 
 
 def _array(place: str, given: Any) -> np.ndarray:
-    """The array of a column; lists of mixed kinds, of which NumPy makes texts, stay objects."""
+    """Return the array of a column; lists of mixed kinds, of which NumPy makes texts, stay objects."""
     if isinstance(given, (str, bytes, dict, set, type)):
         raise refusal(place, given, ALLOWED, "a column has a value for each row", f"[{given!r}, …]")
     try:
@@ -66,7 +66,7 @@ def _array(place: str, given: Any) -> np.ndarray:
 
 
 def _of_objects(place: str, items: Sequence[Any]) -> np.ndarray:
-    """Objects as the array of their kind."""
+    """Return objects as the array of their kind."""
     odd = next((item for item in items if np.ndim(item)), None)
     if odd is not None:
         raise refusal(place, odd, ALLOWED, "a column has one value a row", "one number or text for each row")
@@ -94,7 +94,7 @@ def _is_number(item: Any) -> bool:
 
 
 def labels_in_common(name: str, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Labels of several tables, one after another; refused where they are of different kinds.
+    """Return labels of several tables, one after another; refused where they are of different kinds.
 
     Examples
     --------

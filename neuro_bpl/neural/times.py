@@ -53,7 +53,7 @@ def in_window(times: Values, start: Values, stop: Values) -> Any:
 
 
 def between(times: Values, first: Values, last: Values) -> Any:
-    """First ≤ t ≤ last: both ends belong to it.
+    """Return first ≤ t ≤ last: both ends belong to it.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def bin_of(times: Times, edges: Float[np.ndarray, " edge"]) -> Int[np.ndarray, "
 def slices(
     sorted_times: Times, starts: Float[np.ndarray, " window"], stops: Float[np.ndarray, " window"]
 ) -> tuple[Int[np.ndarray, " window"], Int[np.ndarray, " window"]]:
-    """First place, and one behind the last, of the sorted times that start ≤ t < stop holds for, by bisection.
+    """Return first place, and one behind the last, of the sorted times that start ≤ t < stop holds for, by bisection.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def slices(
 
 
 def whole_steps(duration: float, width: float) -> int | None:
-    """How many steps of a width fill a duration without a rest; None where there is one, or no step.
+    """Return how many steps of a width fill a duration without a rest; None where there is one, or no step.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def spacing(times: Times) -> float | None:
 
 
 def same(first: Times, second: Times) -> bool:
-    """Whether there are as many times of either, each equal to the other's.
+    """Return whether there are as many times of either, each equal to the other's.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def same(first: Times, second: Times) -> bool:
 
 
 def united(intervals: Intervals) -> Float[np.ndarray, "united bound"]:
-    """Intervals (start, stop) in order; those that overlap, touch or are apart by rounding only as one.
+    """Return intervals (start, stop) in order; those that overlap, touch or are apart by rounding only as one.
 
     Intervals that end before they begin hold nothing, and are left out.
 
@@ -170,7 +170,7 @@ def united(intervals: Intervals) -> Float[np.ndarray, "united bound"]:
 
 
 def interval_of(times: Times, intervals: Intervals) -> Int[np.ndarray, " time"]:
-    """Number of the interval of `united` ones in which each time lies, both ends belonging to it; −1 in none.
+    """Return number of the interval of `united` ones in which each time lies, both ends belonging to it; −1 in none.
 
     Examples
     --------

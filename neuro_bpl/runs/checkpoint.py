@@ -17,7 +17,7 @@ class CheckpointError(OSError):
 
 
 def layout(tree: Tree) -> list[str]:
-    """Number format and shape of every array of a tree, in order.
+    """Return number format and shape of every array of a tree, in order.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def layout(tree: Tree) -> list[str]:
 
 
 def pack(tree: Tree) -> dict[str, np.ndarray]:
-    """All arrays of a tree, end to end, by number format.
+    """Return all arrays of a tree, end to end, by number format.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def pack(tree: Tree) -> dict[str, np.ndarray]:
 
 
 def unpack(packed: Mapping[str, np.ndarray], stored: Sequence[str] | None, like: Tree) -> Tree:
-    """The tree that was packed with the layout `stored`, in the shapes and formats of `like`.
+    """Return the tree that was packed with the layout `stored`, in the shapes and formats of `like`.
 
     Without a layout, as in runs of version 0.1.0, the number of numbers of each format is compared.
 
@@ -66,7 +66,7 @@ def unpack(packed: Mapping[str, np.ndarray], stored: Sequence[str] | None, like:
 
 
 def _counts(arrays: Iterable[tuple[str, np.ndarray | jax.ShapeDtypeStruct]]) -> list[str]:
-    """How many numbers there are of each format."""
+    """Return how many numbers there are of each format."""
     counts: dict[str, int] = {}
     for dtype, array in arrays:
         counts[dtype] = counts.get(dtype, 0) + array.size

@@ -55,7 +55,7 @@ class Contents:
         return attributes.grid(self.attrs)
 
     def tree(self) -> xr.DataTree:
-        """The run: parts combined, with what happened to each point."""
+        """Return the run: parts combined, with what happened to each point."""
         parts = {name: part for name, part in self.parts.items() if part.pieces}
         tree = sweep_axes.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
         records = [
@@ -96,11 +96,11 @@ class Memory:
         self._said.pop(name, None)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: a run in memory has no files to close."""
 
 
 def finished(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
-    """Values of points that have come to their end; NaN where a point failed, was stopped, or was not begun.
+    """Return values of points that have come to their end; NaN where a point failed, was stopped, or was not begun.
 
     What a stopped network has learnt so far is no result: it would pass for that of all updates.
     """
@@ -140,5 +140,5 @@ class Sink(Protocol):
 
 
 def said(labels: Sequence[pieces.Label], descriptions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Attributes by which the points of a part are found again."""
+    """Return attributes by which the points of a part are found again."""
     return {"labels": json.dumps([dict(label) for label in labels]), "experiments": json.dumps(descriptions)}

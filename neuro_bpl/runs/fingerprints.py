@@ -41,13 +41,13 @@ class Digest:
         self._hashes[key].update(_bytes(turned.values))
 
     def value(self) -> str:
-        """The digest."""
+        """Return the digest."""
         lines = [f"{key} {found.hexdigest()}" for key, found in sorted(self._hashes.items())]
         return hashlib.sha256("\n".join([hashlib.sha256(self._attrs).hexdigest(), *lines]).encode()).hexdigest()
 
 
 def of(piece: Piece, attrs: Mapping[str, Any]) -> str:
-    """The digest of a whole part, or, without a piece, of attributes."""
+    """Return the digest of a whole part, or, without a piece, of attributes."""
     digest = Digest()
     digest.add(piece, attrs)
     return digest.value()

@@ -78,7 +78,7 @@ class PartWriter:
 
     @classmethod
     def join(cls, path: Path, token: str, name: str) -> "Region":
-        """The region of one part, new or begun, of a run that another process owns."""
+        """Return the region of one part, new or begun, of a run that another process owns."""
         if not owned(path, token):
             raise _abandoned(path)
         part = read_part(path, name)
@@ -135,7 +135,7 @@ class PartWriter:
             self._repository.garbage_collect(now)
 
     def tip(self) -> dict[str, str]:
-        """Digests of all that is committed now, by whomever."""
+        """Return digests of all that is committed now, by whomever."""
         return committed(self._repository, self._repository.lookup_branch(BRANCH))
 
     @contextlib.contextmanager
@@ -168,7 +168,7 @@ def commits(path: Path) -> Iterator[None]:
 
 
 def owned(path: Path, token: str) -> bool:
-    """Whether the process that has this token owns the run."""
+    """Return whether the process that has this token owns the run."""
     try:
         return (path / OWNER).read_text(encoding="utf-8") == token
     except FileNotFoundError:
@@ -238,5 +238,5 @@ def _chunks(values: xr.Variable, dim: str | None, growth: int) -> tuple[int, ...
 
 
 def _as_dataset(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """A checkpoint: flat arrays, one for each number format."""
+    """Return a checkpoint: flat arrays, one for each number format."""
     return xr.Dataset({name: (f"{name}_axis", values) for name, values in arrays.items()})

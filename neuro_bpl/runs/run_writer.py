@@ -78,7 +78,7 @@ class RunWriter:
         return self._region
 
     def _beside(self) -> Path:
-        """A hidden folder that is not there yet."""
+        """Return a hidden folder that is not there yet."""
         return self.path.parent / f".{self.path.name}.{uuid.uuid4().hex}"
 
     def _publish(self) -> None:
@@ -117,7 +117,7 @@ class RunWriter:
         return self._region is not None and self._fresh is None
 
     def tip(self) -> dict[str, str]:
-        """Digests of all that is committed now, by whomever."""
+        """Return digests of all that is committed now, by whomever."""
         return {} if self._region is None else self._region.tip()
 
     def drop(self, name: str) -> None:
@@ -127,7 +127,7 @@ class RunWriter:
             self._region.drop(name)
 
     def close(self) -> None:
-        """Let go of the store, without what no reader needs any more."""
+        """Close the store, and remove what no reader needs any more."""
         if self._region is not None:
             with contextlib.suppress(icechunk.IcechunkError, OSError):
                 self._region.tidy()
@@ -155,7 +155,7 @@ def writing(path: Path, attrs: Mapping[str, str], resume: bool, overwrite: bool)
 
 
 def sizes(piece: Piece) -> int:
-    """Bytes of a piece."""
+    """Return bytes of a piece."""
     return sum(dataset.nbytes for dataset in piece.values())
 
 

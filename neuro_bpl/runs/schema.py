@@ -63,7 +63,7 @@ def _check_dims(group: str, name: str, values: xr.DataArray) -> None:
 
 
 def _dims(group: str, name: str) -> tuple[str, ...] | None:
-    """Dims after `seed` of a variable; None where any will do."""
+    """Return dims after `seed` of a variable; None where any will do."""
     if group == "evaluation":
         return EVALUATION.get(name)
     if group == "weights":

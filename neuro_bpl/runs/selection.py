@@ -9,7 +9,7 @@ from neuro_bpl.runs import attributes
 
 
 def by_rule(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
-    """Values with a `rule` dim: that of the run, its λ as BP(λ), or its only rule.
+    """Return values with a `rule` dim: that of the run, its λ as BP(λ), or its only rule.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def by_rule(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
 
 
 def selected(run: xr.DataTree, selection: Sequence[str]) -> xr.DataTree:
-    """The points of a sweep at given values, each as "name=value" (`ValueError` where there is none)."""
+    """Return the points of a sweep at given values, each as "name=value" (`ValueError` where there is none)."""
     for text in selection:
         name, _, value = text.partition("=")
         grid = attributes.grid(run.attrs)
@@ -60,7 +60,7 @@ def _at(run: xr.DataTree, name: str, value: float | str) -> xr.DataTree:
 
 
 def _said_of(run: xr.DataTree, name: str, value: float | str) -> dict[str, str]:
-    """What happened to the points that are left."""
+    """Return what happened to the points that are left."""
     if "points" not in run.attrs:
         return {}
     return attributes.of_points([point for point in attributes.points(run.attrs) if point["at"].get(name) == value])

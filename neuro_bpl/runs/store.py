@@ -31,7 +31,7 @@ class DamagedRunError(ValueError):
 
 
 def as_path(output: Path | str) -> Path:
-    """The path of a run (`ValueError` where it is none)."""
+    """Return the path of a run (`ValueError` where it is none)."""
     if not isinstance(output, (str, os.PathLike)) or not str(output) or "\0" in str(output):
         raise refusal("output", output, "the path of a folder", "the run is stored there", 'output="data/runs/x"')
     return Path(output)
@@ -80,22 +80,22 @@ def check_path(path: Path | str, overwrite: bool = False, resume: bool = False) 
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder looks like an Icechunk repository."""
+    """Return whether a folder looks like an Icechunk repository."""
     return all((path / part).is_dir() for part in ("refs", "snapshots"))
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is one that `RunWriter` made."""
+    """Return whether a folder is one that `RunWriter` made."""
     return is_store(path) and (path / LOCK).is_file()
 
 
 def is_empty(path: Path) -> bool:
-    """Whether a path is a folder with nothing in it."""
+    """Return whether a path is a folder with nothing in it."""
     return path.is_dir() and not any(path.iterdir())
 
 
 def storage(path: Path) -> icechunk.Storage:
-    """Where Icechunk keeps a repository: a folder."""
+    """Return where Icechunk keeps a repository: a folder."""
     icechunk.set_logs_filter("off")  # What matters of it is raised; it also warns of what the lock keeps out.
     return icechunk.local_filesystem_storage(str(path))
 
@@ -109,7 +109,7 @@ def quiet() -> Iterator[None]:
 
 
 def texts_as_objects(dataset: xr.Dataset) -> xr.Dataset:
-    """Texts as Zarr 3 stores them without a warning: of any length."""
+    """Return texts as Zarr 3 stores them without a warning: of any length."""
     return _texts(dataset, "U", object)
 
 
@@ -129,7 +129,7 @@ def _texts(dataset: xr.Dataset, kinds: str, dtype: type) -> xr.Dataset:
 
 
 def read(path: Path) -> Contents:
-    """All that was committed to a store.
+    """Return all that was committed to a store.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def _read(path: Path) -> Contents:
 
 
 def _part(tree: xr.DataTree) -> tuple[StoredPart, str]:
-    """A part as it is on disk, and its digest."""
+    """Return a part as it is on disk, and its digest."""
     pieces = {group: _texts_as_texts(node.to_dataset(inherit=False)) for group, node in tree.children.items()}
     words: dict[str, Any] = {str(key): value for key, value in tree.attrs.items()}
     found = fingerprints.of(pieces, words)
@@ -174,13 +174,13 @@ def _part(tree: xr.DataTree) -> tuple[StoredPart, str]:
 
 
 def committed(repository: icechunk.Repository, snapshot: str) -> dict[str, str]:
-    """Digests of all parts, by name, and of the root attributes, as they were committed."""
+    """Return digests of all parts, by name, and of the root attributes, as they were committed."""
     digests = repository.lookup_snapshot(snapshot).metadata.get("digests", {})
     return {str(name): str(found) for name, found in digests.items()}
 
 
 def read_part(path: Path, name: str) -> StoredPart | None:
-    """One part of a store; None where it is not there.
+    """Return one part of a store; None where it is not there.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def read_part(path: Path, name: str) -> StoredPart | None:
 
 
 def first_line(error: BaseException) -> str:
-    """What kind of error, and the first line of what it says."""
+    """Return what kind of error, and the first line of what it says."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0].strip()}" if text else type(error).__name__
 

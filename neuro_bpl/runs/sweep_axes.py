@@ -12,7 +12,7 @@ from neuro_bpl.runs.schema import GROUPS
 
 
 def combine(parts: Sequence[tuple[Piece, Sequence[Label]]], grid: Mapping[str, Sequence]) -> xr.DataTree:
-    """Parts as one run: points become the dims of the grid; where a point has no number there is NaN, or ""."""
+    """Return parts as one run: points become the dims of the grid; where a point has no number there is NaN, or ""."""
     names = list(dict.fromkeys(group for piece, _ in parts for group in piece))
     tree = {}
     for group in names:
@@ -39,7 +39,7 @@ def combine(parts: Sequence[tuple[Piece, Sequence[Label]]], grid: Mapping[str, S
 
 
 def _constant(points: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Variables that have one value at all points."""
+    """Return variables that have one value at all points."""
     first = points.isel(point=0)
     return {str(name): first[name] for name in points.data_vars if bool((points[name] == first[name]).all())}
 
@@ -53,7 +53,7 @@ def _ordered(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _unstacked(points: xr.Dataset, labels: Sequence[Label], grid: Mapping[str, Sequence]) -> xr.Dataset:
-    """The point axis as one axis for each dim of the grid, values in the grid's order."""
+    """Return the point axis as one axis for each dim of the grid, values in the grid's order."""
     if not grid:
         return points.isel(point=0, missing_dims="ignore")
     full = {dim: coordinate(dim, list(values), dim) for dim, values in grid.items()}
@@ -75,7 +75,7 @@ def _unstacked(points: xr.Dataset, labels: Sequence[Label], grid: Mapping[str, S
 
 
 def _constant_dropped(dataset: xr.Dataset, dims: Sequence[str]) -> xr.Dataset:
-    """Parameters without the dims along which they do not change."""
+    """Return parameters without the dims along which they do not change."""
     variables = {}
     for name, values in dataset.data_vars.items():
         for dim in (dim for dim in dims if dim in values.dims):
@@ -87,7 +87,7 @@ def _constant_dropped(dataset: xr.Dataset, dims: Sequence[str]) -> xr.Dataset:
 
 
 def _filled(datasets: list[xr.Dataset]) -> list[xr.Dataset]:
-    """Datasets that all have the same variables."""
+    """Return datasets that all have the same variables."""
     known = {name: (variable, dataset) for dataset in datasets for name, variable in dataset.data_vars.items()}
     return [
         dataset.assign(

@@ -34,13 +34,13 @@ def check_differ(words: Sequence[str], names: Mapping[str, str]) -> None:
 
 
 def split(word: str) -> tuple[str, str]:
-    """Name and number of "tbptt:3"; the number is "" where there is none."""
+    """Return name and number of "tbptt:3"; the number is "" where there is none."""
     name, _, number = word.partition(":")
     return name, number
 
 
 def rule_of(word: str, *, lambda_: float, discount: float, kappa: float, window: int) -> LearningRule:
-    """The rule that a word names; a number in the word goes before `lambda_` or `window`.
+    """Return the rule that a word names; a number in the word goes before `lambda_` or `window`.
 
     Parameters
     ----------

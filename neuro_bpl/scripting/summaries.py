@@ -8,7 +8,7 @@ import xarray as xr
 
 
 def by_point(values: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:
-    """Values over seeds at each point of a sweep, with the point's name; points without values are left out."""
+    """Yield values over seeds at each point of a sweep, with the point's name; points without values are left out."""
     dims = [str(dim) for dim in values.dims if dim != "seed"]
     for at in itertools.product(*(values[dim].values for dim in dims)):
         one = values.sel(dict(zip(dims, at, strict=True))).values
@@ -17,7 +17,7 @@ def by_point(values: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def mean_and_spread(values: np.ndarray, digits: int) -> str:
-    """Mean ± SD over seeds; a dash where there is no number."""
+    """Return mean ± SD over seeds; a dash where there is no number."""
     values = values[np.isfinite(values)]
     if not len(values):
         return "–"
@@ -26,7 +26,7 @@ def mean_and_spread(values: np.ndarray, digits: int) -> str:
 
 
 def interval95(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval over seeds (Student's t)."""
+    """Return mean and 95 % interval over seeds (Student's t)."""
     from scipy import stats
 
     mean = float(np.mean(values))

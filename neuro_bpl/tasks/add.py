@@ -112,18 +112,18 @@ class Add:
         return 2
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Bits drawn anew, with noise on the inputs of every step."""
+        """Return bits drawn anew, with noise on the inputs of every step."""
         trials = self._draw(data_key, batch_size)
         noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
         return Trials(trials.inputs + noise, trials.targets, trials.mask)
 
     def held_out(self, split: str) -> Trials:
-        """Trials of "validation" or "test", drawn once and without noise."""
+        """Return trials of "validation" or "test", drawn once and without noise."""
         key = held_out_key(split)
         return self._draw(key, self.n_validation if split == "validation" else self.n_test)
 
     def probe(self) -> Trials:
-        """The first validation trials."""
+        """Return the first validation trials."""
         return jax.tree.map(lambda leaf: leaf[: self.n_probe], self.held_out("validation"))
 
     def baseline_loss(self, loss: str, known: int) -> float:
@@ -171,11 +171,11 @@ class Add:
         return jnp.stack((x, 1 - x), axis=-1).repeat(self.hold, axis=1)[:, : self.n_steps]
 
     def _place(self) -> Int[np.ndarray, " time"]:
-        """Which bit each step shows, counted from 0."""
+        """Return which bit each step shows, counted from 0."""
         return np.arange(self.n_steps) // self.hold
 
     def _counts(self) -> Shaped[np.ndarray, " time"]:
-        """Whether each step counts in the loss."""
+        """Return whether each step counts in the loss."""
         return (self._place() >= max(self.delays)) | self.count_early
 
 

@@ -88,19 +88,19 @@ class CenterOut:
         return 2
 
     def angles(self) -> Float[np.ndarray, " trial"]:
-        """Angle (deg) of the target of every held-out or probe trial."""
+        """Return angle (deg) of the target of every held-out or probe trial."""
         return np.tile(360 * np.arange(self.n_angles) / self.n_angles, self.n_held_out)
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Targets drawn uniformly with replacement."""
+        """Return targets drawn uniformly with replacement."""
         return self._trials(jax.random.randint(data_key, (batch_size,), 0, self.n_angles), noise_key)
 
     def held_out(self, split: str) -> Trials:
-        """Every target `n_held_out` times, in turn."""
+        """Return every target `n_held_out` times, in turn."""
         return self._trials(self._in_turn(), held_out_key(split))
 
     def probe(self) -> Trials:
-        """Every target `n_held_out` times, in turn, with noise of its own."""
+        """Return every target `n_held_out` times, in turn, with noise of its own."""
         return self._trials(self._in_turn(), jax.random.key(PROBE_SEED))
 
     def _in_turn(self) -> Int[Array, " batch"]:

@@ -119,17 +119,17 @@ class CopyRepeat:
         return level + 1
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Trials of every level in turn; there is no noise."""
+        """Return trials of every level in turn; there is no noise."""
         return self._trials(data_key, jnp.arange(batch_size) % self.n_levels, self.n_steps)
 
     def held_out(self, split: str) -> Trials:
-        """Trials of "validation" or "test", drawn once, of every level in turn."""
+        """Return trials of "validation" or "test", drawn once, of every level in turn."""
         key = held_out_key(split)
         n_trials = self.n_validation if split == "validation" else self.n_test
         return self._trials(key, jnp.arange(n_trials) % self.n_levels, self.n_steps)
 
     def probe(self) -> Trials:
-        """The first validation trials."""
+        """Return the first validation trials."""
         return jax.tree.map(lambda leaf: leaf[: self.n_probe], self.held_out("validation"))
 
     def first_level(self) -> Int[Array, ""]:
@@ -139,16 +139,16 @@ class CopyRepeat:
     def sample_level(
         self, level: Level, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int
     ) -> Trials:
-        """Trials of one level; there is no noise."""
+        """Return trials of one level; there is no noise."""
         return self._trials(data_key, jnp.full(batch_size, level), self.padding or self.n_steps)
 
     def next_level(self, level: Int[Array, ""], outcome: Outcome) -> Int[Array, ""]:
-        """One up where the loss fell below the threshold, but not above the last."""
+        """Return one up where the loss fell below the threshold, but not above the last."""
         solved = outcome.loss < self.threshold * np.log(2)
         return jnp.minimum(level + solved, self.n_levels - 1).astype(level.dtype)
 
     def difficulty(self, level: Level) -> Level:
-        """Steps of a trial of a level."""
+        """Return steps of a trial of a level."""
         return n_steps_of(level)
 
     def padded(self, levels: Int[np.ndarray, " network"]) -> "CopyRepeat":
@@ -159,7 +159,7 @@ class CopyRepeat:
         return dataclasses.replace(self, padding=min(padding, self.n_steps))
 
     def _trials(self, key: Key[Array, ""], levels: Int[Array, " batch"], n_steps: int) -> Trials:
-        """Trials of given levels, padded to so many steps."""
+        """Return trials of given levels, padded to so many steps."""
         dtype = jnp.zeros(0).dtype
         n, r = (number[:, None] for number in words_and_repeats(levels))
         t, bits = jnp.arange(n_steps), self._bits(key, len(levels), n_steps)
@@ -193,5 +193,5 @@ def n_steps_of(level: Any) -> Any:
 
 
 def _place(t: Int[Array, " time"], n: Int[Array, "batch 1"]) -> Int[Array, "batch time"]:
-    """Which word of the pattern a step shows or asks for, where it does either."""
+    """Return which word of the pattern a step shows or asks for, where it does either."""
     return jnp.where(t <= n, jnp.clip(t - 1, 0), (t - n - 2) % n)

@@ -9,7 +9,7 @@ SEEDS = {"validation": 716_243_089, "test": 1_402_876_511}  # arbitrary numbers 
 
 
 def held_out_key(split: str) -> Key[Array, ""]:
-    """The key that the trials of "validation" or "test" are drawn from.
+    """Return the key that the trials of "validation" or "test" are drawn from.
 
     Raises
     ------

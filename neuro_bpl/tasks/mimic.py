@@ -137,25 +137,25 @@ class Mimic:
         return Circuit(cortex, LinearReadout(self.n_outputs))
 
     def teacher_weights(self) -> Weights:
-        """The teacher's weights, in JAX's default format."""
+        """Return the teacher's weights, in JAX's default format."""
         sizes = (int(self.n_inputs), int(self.n_units), int(self.n_outputs), self.teacher.cortex.n_gates)
         w_in, w_rec, b, w_out, b_out = map(jnp.asarray, _draw_weights(*sizes, int(self.teacher_seed)))
         cortex = CorticalWeights(w_in, self.gain * w_rec, self.bias * b)
         return Weights(cortex, ReadoutWeights(w_out, self.bias * b_out), None)
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Inputs drawn anew with the teacher's outputs to them, and with noise on the inputs of every step."""
+        """Return inputs drawn anew with the teacher's outputs to them, and with noise on the inputs of every step."""
         trials = self._draw(data_key, batch_size)
         noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
         return Trials(trials.inputs + noise, trials.targets)
 
     def held_out(self, split: str) -> Trials:
-        """Trials of "validation" or "test", drawn once and without noise."""
+        """Return trials of "validation" or "test", drawn once and without noise."""
         key = held_out_key(split)
         return self._draw(key, self.n_validation if split == "validation" else self.n_test)
 
     def probe(self) -> Trials:
-        """The first validation trials."""
+        """Return the first validation trials."""
         return jax.tree.map(lambda leaf: leaf[: self.n_probe], self.held_out("validation"))
 
     def _draw(self, key: Key[Array, ""], n_trials: int) -> Trials:

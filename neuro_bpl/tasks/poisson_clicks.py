@@ -114,17 +114,17 @@ class PoissonClicks:
         return round(self.longest / self.dt)
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Clicks drawn anew; what each counts from the noise key."""
+        """Return clicks drawn anew; what each counts from the noise key."""
         return self._heard(self._draw(data_key, batch_size), noise_key)
 
     def held_out(self, split: str) -> Trials:
-        """Trials of "validation" or "test", drawn once, with their noise."""
+        """Return trials of "validation" or "test", drawn once, with their noise."""
         k_clicks, k_noise = jax.random.split(held_out_key(split))
         clicks = self._draw(k_clicks, self.n_validation if split == "validation" else self.n_test)
         return self._heard(clicks, k_noise)
 
     def probe(self) -> Trials:
-        """The first validation trials."""
+        """Return the first validation trials."""
         return jax.tree.map(lambda leaf: leaf[: self.n_probe], self.held_out("validation"))
 
     def _heard(self, trials: Trials, noise_key: Key[Array, ""]) -> Trials:
@@ -132,7 +132,7 @@ class PoissonClicks:
         return Trials(with_noise(trials.inputs, noise), trials.targets, lengths=trials.lengths)
 
     def _draw(self, key: Key[Array, ""], n_trials: int) -> Trials:
-        """Trials without noise; drawn as whole numbers, the same whatever the floating-point format."""
+        """Return trials without noise; drawn as whole numbers, the same whatever the floating-point format."""
         k_length, k_rate, k_side, k_clicks = jax.random.split(key, 4)
         shortest = round(self.shortest / self.dt)
         lengths = jax.random.randint(k_length, (n_trials,), shortest, self.n_steps + 1, jnp.int32)
@@ -163,7 +163,7 @@ def poisson_table(
 def with_noise(
     clicks: Float[Array, "batch time side"], noise: Float[Array, "batch time side"]
 ) -> Float[Array, "batch time side"]:
-    """Sum of n clicks, each with noise of its own: n + √n · noise."""
+    """Return sum of n clicks, each with noise of its own: n + √n · noise."""
     return clicks + jnp.sqrt(clicks) * noise
 
 
@@ -178,5 +178,5 @@ def trials_from(
     lengths: Int[Array, " batch"],
     counts: Float[Array, "batch target"] | None = None,
 ) -> Trials:
-    """Clicks of each step as trials; `counts` weighs their targets."""
+    """Return clicks of each step as trials; `counts` weighs their targets."""
     return Trials(clicks.astype(jnp.zeros(0).dtype), went_right(clicks)[:, None], counts, lengths)

@@ -13,13 +13,13 @@ class Task(Protocol):
     """A source of trials. Tasks are registered pytrees, so that their data travel to compiled code as arguments."""
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Training trials; which ones from the data key, their noise from the noise key."""
+        """Return training trials; which ones from the data key, their noise from the noise key."""
 
     def held_out(self, split: str) -> Trials:
-        """All trials of "validation" or "test", the same at every call."""
+        """Return all trials of "validation" or "test", the same at every call."""
 
     def probe(self) -> Trials:
-        """A few fixed held-out trials for recording activity and gradients."""
+        """Return a few fixed held-out trials for recording activity and gradients."""
 
 
 @runtime_checkable
@@ -30,21 +30,21 @@ class Curriculum(Task, Protocol):
     """
 
     def first_level(self) -> PyTree:
-        """Where every network starts."""
+        """Return where every network starts."""
 
     def sample_level(
         self, level: PyTree, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int
     ) -> Trials:
-        """Training trials of a level."""
+        """Return training trials of a level."""
 
     def next_level(self, level: PyTree, outcome: Outcome) -> PyTree:
-        """The level after an update."""
+        """Return the level after an update."""
 
     def difficulty(self, level: PyTree) -> Shaped[Array, ""]:
-        """One number that tells levels apart on record, such as the steps of a trial."""
+        """Return one number that tells levels apart on record, such as the steps of a trial."""
 
     def padded(self, levels: PyTree) -> "Curriculum":
-        """The same task, padded no more than the trials of these levels (one for each network) need.
+        """Return the same task, padded no more than the trials of these levels (one for each network) need.
 
         A task whose trials are equally long at all levels gives itself.
         """

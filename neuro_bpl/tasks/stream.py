@@ -98,7 +98,7 @@ class Stream:
         return cast(Sized, self.task).n_steps
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """The training trials of the task; the mask is zero where a trial lost its target.
+        """Return the training trials of the task; the mask is zero where a trial lost its target.
 
         Inputs and targets are those that the task draws from the same keys.
         """
@@ -108,16 +108,16 @@ class Stream:
         return Trials(trials.inputs, trials.targets, _mask(trials) * kept)
 
     def held_out(self, split: str) -> Trials:
-        """All trials of a split, `n_in_a_row` at a time as one long trial; see `in_a_row`."""
+        """Return all trials of a split, `n_in_a_row` at a time as one long trial; see `in_a_row`."""
         return in_a_row(self.task.held_out(split), self.n_in_a_row)
 
     def probe(self) -> Trials:
-        """The probe batch, `n_in_a_row` at a time as one long trial; see `in_a_row`."""
+        """Return the probe batch, `n_in_a_row` at a time as one long trial; see `in_a_row`."""
         return in_a_row(self.task.probe(), self.n_in_a_row)
 
 
 def in_a_row(trials: Trials, n: int) -> Trials:
-    """Trials joined in time, n at a time and in order: (rows, n·time, ...), with a target at every step.
+    """Return trials joined in time, n at a time and in order: (rows, n·time, ...), with a target at every step.
 
     The mask is that of the trials, and 0 at steps without a target, where the target reads zero. The loss of a row is
     therefore the sum over its trials. Trials that do not fill a row are left out.

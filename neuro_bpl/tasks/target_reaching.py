@@ -92,18 +92,18 @@ class TargetReaching:
         return 2
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Cues drawn uniformly with replacement, with noise on the inputs of every step."""
+        """Return cues drawn uniformly with replacement, with noise on the inputs of every step."""
         trials = self._trials(jax.random.randint(data_key, (batch_size,), 0, self.n_cues))
         noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
         return Trials(trials.inputs + noise, trials.targets)
 
     def held_out(self, split: str) -> Trials:
-        """Every cue once, in order and without noise; "validation" and "test" are the same."""
+        """Return every cue once, in order and without noise; "validation" and "test" are the same."""
         one_of("split", split, SPLITS, "training draws from the same cues that are tested")
         return self._trials(jnp.arange(self.n_cues))
 
     def probe(self) -> Trials:
-        """Every cue once, in order and without noise."""
+        """Return every cue once, in order and without noise."""
         return self._trials(jnp.arange(self.n_cues))
 
     def _trials(self, chosen: Int[Array, " batch"]) -> Trials:
@@ -125,7 +125,7 @@ class TargetReaching:
 
 @lru_cache
 def _draw_cues(n_cues: int, n_inputs: int, seed: int) -> tuple[str, ...]:
-    """Different strings of bits, none of zeros alone; the same in every floating-point format."""
+    """Return different strings of bits, none of zeros alone; the same in every floating-point format."""
     rng = np.random.default_rng(seed)
     drawn: dict[str, None] = {}
     while len(drawn) < n_cues:

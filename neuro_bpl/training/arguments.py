@@ -17,7 +17,7 @@ from neuro_bpl.tasks.protocol import Task
 
 
 def attributes(parts: Sequence[Cohort], grid: Mapping[str, Sequence], model: str) -> dict[str, str]:
-    """Root attributes of a run: what it is, and where it comes from."""
+    """Return root attributes of a run: what it is, and where it comes from."""
     return {"model": model, **labelling.attributes(parts, grid), **origin()}
 
 
@@ -37,7 +37,7 @@ def check_same(path: Path, stored: Mapping[str, Any], experiment: Experiment) ->
 
 
 def another_experiment(path: Path, found: Sequence[str]) -> ValueError:
-    """The refusal to go on with a run that is another experiment."""
+    """Return the refusal to go on with a run that is another experiment."""
     shown = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
     return refusal(
         "resume",
@@ -49,7 +49,7 @@ def another_experiment(path: Path, found: Sequence[str]) -> ValueError:
 
 
 def as_seeds(seeds: int | Seeds) -> Seeds:
-    """Seeds of so many networks."""
+    """Return seeds of so many networks."""
     return seeds if isinstance(seeds, Seeds) else Seeds.count(seeds)
 
 

@@ -62,7 +62,7 @@ def check(workers: int, scheduler: Any, stored: bool) -> None:
 
 
 def is_asked_for(workers: int, scheduler: Any) -> bool:
-    """Whether others than this process are to train."""
+    """Return whether others than this process are to train."""
     return workers > 1 or not isinstance(scheduler, str) or bool(scheduler)
 
 
@@ -134,7 +134,7 @@ class Job:
 
 
 def packed(part: Cohort) -> bytes:
-    """A part as bytes.
+    """Return a part as bytes.
 
     Raises
     ------
@@ -231,7 +231,7 @@ class DaskWorkers:
             self._client.unsubscribe_topic(self._topic)
 
     def give(self, name: str, part: Cohort) -> None:
-        """Let a part be trained."""
+        """Add a part to those that wait."""
         self._attempts += 1
         job = Job(
             name,
@@ -252,7 +252,7 @@ class DaskWorkers:
         self._finished.add(future)
 
     def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
-        """Parts in the order in which they come to their end, with their errors, until none is left."""
+        """Yield parts in the order in which they come to their end, with their errors, until none is left."""
         for future in self._finished:
             name, part, before = self._given.pop(future.key)
             del self._futures[future.key]

@@ -36,7 +36,7 @@ class Point:
 
 
 def points_of(base: Experiment, grid: Grid) -> list[Point]:
-    """Every point of a grid.
+    """Return every point of a grid.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def check_different(points: Sequence[Point]) -> None:
 
 
 def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> list[Cohort]:
-    """Points that one compiled call can train, in groups of at most `at_once` networks.
+    """Return points that one compiled call can train, in groups of at most `at_once` networks.
 
     Without that number, groups are as large as fits into the memory, and small enough for each of so many workers to
     have one.
@@ -104,7 +104,7 @@ def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> 
 
 
 def _structure(experiment: Experiment) -> tuple:
-    """What points of one compiled call have in common: everything but the numbers of rule and optimisers.
+    """Return what points of one compiled call have in common: everything but the numbers of rule and optimisers.
 
     Points that are compared share the names of all rules, too, which label the results.
     """
@@ -125,7 +125,7 @@ def _structure(experiment: Experiment) -> tuple:
 
 
 def networks_at_once(part: Cohort, workers: int = 1) -> int:
-    """How many networks of a part fit into half of the free memory, or into a worker's share of that."""
+    """Return how many networks of a part fit into half of the free memory, or into a worker's share of that."""
     n_networks, free = len(part.points) * part.n_seeds, free_memory.free()
     if free is None:
         return n_networks
@@ -139,7 +139,7 @@ def networks_at_once(part: Cohort, workers: int = 1) -> int:
 
 
 def label_of(value: Any) -> float | int | str:
-    """How a value is shown on an axis: a rule by its name, numbers and texts as they are."""
+    """Return how a value is shown on an axis: a rule by its name, numbers and texts as they are."""
     return value.name if isinstance(value, LearningRule) else value
 
 
@@ -180,7 +180,7 @@ def _point(base: Experiment, paths: Mapping[str, str], values: Sequence[Any], gr
 
 
 def replaced(instance: Any, path: Sequence[str], value: Any) -> Any:
-    """A dataclass with the field at the end of a path replaced."""
+    """Return a dataclass with the field at the end of a path replaced."""
     first, *rest = path
     known = [spec.name for spec in dataclasses.fields(instance)]
     if first not in known:
@@ -196,7 +196,7 @@ def replaced(instance: Any, path: Sequence[str], value: Any) -> Any:
 
 
 def resolve(experiment: Experiment, name: str) -> str:
-    """The full path of a parameter, from its name or the end of its path.
+    """Return the full path of a parameter, from its name or the end of its path.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def resolve(experiment: Experiment, name: str) -> str:
 
 
 def fields(instance: Any, prefix: str = "") -> Iterator[str]:
-    """Paths of all fields inside a dataclass that a sweep may set."""
+    """Yield paths of all fields inside a dataclass that a sweep may set."""
     for spec in dataclasses.fields(instance):
         path, value = f"{prefix}{spec.name}", getattr(instance, spec.name)
         if dataclasses.is_dataclass(value):

@@ -14,7 +14,7 @@ COMPILING = "compiling (once for this circuit and these sizes)"
 
 @runtime_checkable
 class Report(Protocol):
-    """To whom a part in training says how far it is."""
+    """Progress of one part in training, as told to the user."""
 
     def begin(self, done: int) -> None:
         """It goes on from so many updates."""
@@ -55,7 +55,7 @@ class Bars:
         self._points.close()
 
     def expect(self, name: str, part: Cohort) -> "OfPart":
-        """A part is to be trained; what it reports to."""
+        """Return the report of a part that is to be trained."""
         self._totals[name] = part.first.schedule.n_updates
         return OfPart(self, name, part.name)
 

@@ -213,14 +213,14 @@ def _key(label: Label) -> tuple:
 
 
 def _stored_part(stored: contents.StoredPart, points: Sequence[Point]) -> Cohort:
-    """The stored points in their stored order, so that the same program runs on."""
+    """Return the stored points in their stored order, so that the same program runs on."""
     by_label = {_key(point.label): point.experiment for point in points if point.experiment}
     labels = stored.labels
     return Cohort(tuple(by_label[_key(label)] for label in labels), tuple(labels))
 
 
 def _reported(run: xr.DataTree) -> xr.DataTree:
-    """The run, unless nothing of it could be trained; points that failed are warned of.
+    """Return the run, unless nothing of it could be trained; points that failed are warned of.
 
     Raises
     ------

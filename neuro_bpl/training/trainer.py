@@ -92,7 +92,7 @@ class Trainer:
         return cls(part, name, sink, part.hyperparameters(), part.keys(), probe, held_out, words, options)
 
     def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
-        """Every network at its first update, or where the checkpoint left it, and the updates done."""
+        """Return every network at its first update, or where the checkpoint left it, and the updates done."""
         part = self.part
         circuit, task, batch_size = part.first.circuit, part.first.task, part.first.schedule.batch_size
         start = part.start()
@@ -110,7 +110,7 @@ class Trainer:
         return learners, 0
 
     def chunk(self, learners: Learner, first: int, n: int, raising: bool, report: Report) -> tuple[Learner, float]:
-        """One chunk of updates, an evaluation, a commit; returns the loss of the last update too."""
+        """Return one chunk of updates, an evaluation, a commit; returns the loss of the last update too."""
         learners, update = self.updates(learners, first, n)
         update, diverged_at = jax.device_get((update, learners.diverged_at))
         piece = labelling.training(self.part, first, update, diverged_at)
@@ -122,7 +122,7 @@ class Trainer:
         return learners, float(loss[np.isfinite(loss)].mean()) if np.isfinite(loss).any() else float("nan")
 
     def updates(self, learners: Learner, first: int, n: int) -> tuple[Learner, Update]:
-        """A chunk of updates; with a curriculum, padded no more than its trials turn out to need."""
+        """Return a chunk of updates; with a curriculum, padded no more than its trials turn out to need."""
         part = self.part
         schedule = part.first.schedule
         rest = n, schedule.longest_chunk(), schedule.batch_size, part.watch, self.options
@@ -136,7 +136,7 @@ class Trainer:
             task = enough
 
     def look(self, learners: Learner, update: int) -> Piece:
-        """Held-out evaluation, and what is asked for of the probe batch."""
+        """Return held-out evaluation, and what is asked for of the probe batch."""
         experiment, names = self.part.first, self.part.first.record
         found = {
             split: jax.device_get(evaluation.outcomes(experiment.circuit, learners.weights, trials))
@@ -154,7 +154,7 @@ class Trainer:
         return piece
 
     def probes(self, learners: Learner, asked: tuple[str, ...]) -> Iterator[tuple[Trials | tuple[()], tuple[str, ...]]]:
-        """Trials of each network, () where all share the probe batch, and the quantities to compute on them.
+        """Yield trials of each network, () where all share the probe batch, and the quantities to compute on them.
 
         With a curriculum, gradients are looked at where the network learns: on trials of its own level.
         """
@@ -197,7 +197,7 @@ def _compile_options(experiment: Experiment, n_steps: int, stored: contents.Stor
 
 
 def _is_short(experiment: Experiment, n_steps: int) -> bool:
-    """Whether a compiler would take longer to make the loop of updates fast than the loop takes."""
+    """Return whether a compiler would take longer to make the loop of updates fast than the loop takes."""
     rule, schedule = experiment.rule, experiment.schedule
     if not isinstance(rule.trace, Sweeping) or rule.parts.eligibility is not None or experiment.compare:
         return False
@@ -236,7 +236,7 @@ def _probe(
     batch_size: int,
     names: tuple[str, ...],
 ) -> dict[str, Array]:
-    """Quantities of every network, on trials of its own or, without any, on those that all share."""
+    """Return quantities of every network, on trials of its own or, without any, on those that all share."""
 
     def one(network: tuple) -> dict[str, Array]:
         varying, weights, own = network
@@ -259,7 +259,7 @@ def _padded(task: Task, *levels: PyTree) -> tuple[Task, PyTree]:
 
 
 def _same_shape(a: Task, b: Task) -> bool:
-    """Whether two tasks differ in numbers at most."""
+    """Return whether two tasks differ in numbers at most."""
     one: Any = jax.tree.structure(a)
     return one == jax.tree.structure(b)
 

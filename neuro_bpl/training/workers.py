@@ -22,13 +22,13 @@ Named = tuple[str, Cohort]
 
 @runtime_checkable
 class Workers(Protocol):
-    """Those to whom parts are given."""
+    """Processes that train the parts of a sweep."""
 
     def give(self, name: str, part: Cohort) -> None:
-        """Let a part be trained."""
+        """Add a part to those that wait."""
 
     def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
-        """Parts as they come to their end, with their errors, until none is left."""
+        """Yield parts as they come to their end, with their errors, until none is left."""
 
 
 def carry(
@@ -113,11 +113,11 @@ class ThisProcess:
         self._waiting: deque[Named] = deque()
 
     def give(self, name: str, part: Cohort) -> None:
-        """Let a part be trained."""
+        """Add a part to those that wait."""
         self._waiting.append((name, part))
 
     def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
-        """Parts in the order in which they were given, with their errors, until none is left."""
+        """Yield parts in the order in which they were given, with their errors, until none is left."""
         while self._waiting:
             name, part = self._waiting.popleft()
             yield name, part, self._error(name, part)

@@ -40,12 +40,12 @@ def tree(p: Loop, seen: list[Seen], trials: Timetable, model: str) -> xr.DataTre
 
 
 def flat(p: Loop) -> dict[str, Any]:
-    """Parameters by name, without what says where the run is stored."""
+    """Return parameters by name, without what says where the run is stored."""
     return {name: value for name, (value, _) in flatten(p).items() if name not in ("output", "overwrite")}
 
 
 def axes(p: Loop) -> dict[str, xr.DataArray]:
-    """Coordinates that all groups share."""
+    """Return coordinates that all groups share."""
     return {
         "rule": coordinate("rule", list(p.rules), "network"),
         "seed": coordinate("seed", np.arange(p.seeds) + p.first_seed, "seed of weights, trials and noise"),
@@ -53,13 +53,13 @@ def axes(p: Loop) -> dict[str, xr.DataArray]:
 
 
 def labelled(p: Loop, seen: list[np.ndarray], units: str, words: str, /, **coords: xr.DataArray) -> xr.DataArray:
-    """Values of every seed, (rule, …), with dims (rule, seed, …)."""
+    """Return values of every seed, (rule, …), with dims (rule, seed, …)."""
     attrs = {"units": units, "long_name": words}
     return xr.DataArray(np.stack(seen, 1), {**axes(p), **coords}, ("rule", "seed", *coords), attrs=attrs)
 
 
 def parameters(p: Loop) -> xr.Dataset:
-    """Every constant with its unit, symbol and source."""
+    """Return every constant with its unit, symbol and source."""
     return xr.Dataset(
         {
             name: xr.DataArray(value, attrs=described(name, metadata))
@@ -70,7 +70,7 @@ def parameters(p: Loop) -> xr.Dataset:
 
 
 def training(p: Loop, seen: list[Seen], trials: Timetable) -> xr.Dataset:
-    """Loss of every trial that was learnt from."""
+    """Return loss of every trial that was learnt from."""
     at = coordinate("update", np.arange(1, p.n_trials + 1), "number of the trial")
     loss = [one.losses[:, trials.learning] for one in seen]
     lost = [np.where(np.isfinite(x).all(1), -1, np.argmin(np.isfinite(x), 1) + 1) for x in loss]
@@ -83,13 +83,13 @@ def training(p: Loop, seen: list[Seen], trials: Timetable) -> xr.Dataset:
 
 
 def evaluated_at(p: Loop) -> xr.DataArray:
-    """Trials learnt from before every evaluation."""
+    """Return trials learnt from before every evaluation."""
     done = np.linspace(0, p.n_trials, p.n_evaluations + 1).round().astype(int)
     return coordinate("update", done, "trials learnt from before the evaluation")
 
 
 def evaluation(p: Loop, seen: list[Seen], trials: Timetable) -> xr.Dataset:
-    """Loss while nothing is learnt, mean over showings of all cues, and rates over the whole run."""
+    """Return loss while nothing is learnt, mean over showings of all cues, and rates over the whole run."""
     number = trials.evaluation
     blocks = range(p.n_evaluations + 1)
     loss = [np.stack([one.losses[:, number == at].mean(1) for at in blocks], 1)[..., None] for one in seen]
@@ -99,12 +99,12 @@ def evaluation(p: Loop, seen: list[Seen], trials: Timetable) -> xr.Dataset:
 
 
 def snapshots(p: Loop) -> xr.DataArray:
-    """When activity is shown and weights are kept."""
+    """Return when activity is shown and weights are kept."""
     return coordinate("snapshot", [0, p.n_trials], "trials learnt from before the snapshot")
 
 
 def shown(p: Loop, seen: list[Seen]) -> xr.Dataset:
-    """Activity in one showing of every cue, before learning and after it."""
+    """Return activity in one showing of every cue, before learning and after it."""
     units, time = np.arange(p.n_units), np.arange(1, p.n_steps + 1) * p.dt
     common = {
         "snapshot": snapshots(p),
@@ -137,7 +137,7 @@ def shown(p: Loop, seen: list[Seen]) -> xr.Dataset:
 
 
 def gradients(p: Loop, seen: list[Seen]) -> xr.Dataset:
-    """Cosines of ĝ with the gradient that it can learn, and with all of it."""
+    """Return cosines of ĝ with the gradient that it can learn, and with all of it."""
     time = coordinate("time", np.arange(1, p.n_steps + 1) * p.dt, "time in the trial", "ms")
     words = {
         "gradient_alignment": "the gradient of later losses, with pseudo-derivatives of spikes",
@@ -159,7 +159,7 @@ def gradients(p: Loop, seen: list[Seen]) -> xr.Dataset:
 
 
 def kept(p: Loop, seen: list[Seen]) -> xr.Dataset:
-    """Weights before learning and after it."""
+    """Return weights before learning and after it."""
     found = {}
     for name, born in seen[0].born.items():
         coords = {

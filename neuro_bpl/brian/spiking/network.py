@@ -15,7 +15,7 @@ UNITS = {"ms": brian2.ms, "mV": brian2.mV, "mV²": brian2.mV**2, "Hz": brian2.Hz
 
 
 def constants(p: Loop) -> dict[str, Any]:
-    """Numbers that the equations know by name, with units."""
+    """Return numbers that the equations know by name, with units."""
     found = {
         name: value * UNITS.get(metadata["unit"], 1)
         for name, (value, metadata) in flatten(p).items()
@@ -28,7 +28,7 @@ def constants(p: Loop) -> dict[str, Any]:
 
 
 def functions_of_time(p: Loop, trials: Timetable) -> dict[str, brian2.TimedArray]:
-    """Values that change from trial to trial, by the names that the equations know them by."""
+    """Return values that change from trial to trial, by the names that the equations know them by."""
     values = {"cue": trials.cues, "goal": trials.goals, "learning": trials.learning, "recorded": trials.noted}
     duration = p.duration * brian2.ms
     return {name: brian2.TimedArray(array.astype(float), dt=duration, name=name) for name, array in values.items()}
@@ -52,7 +52,7 @@ def network(p: Loop, born: Weights, cortical: Mapping[str, Any]) -> tuple[brian2
 
 
 def populations(p: Loop, n_rules: int, step: brian2.Clock) -> dict[str, brian2.NeuronGroup]:
-    """Inputs and background are shared; all others have a copy for each network, one after another."""
+    """Return the neurons: inputs and background are shared, others have a copy for each network, one after another."""
     n, spikes, recorded = p.n_units * n_rules, {"method": "euler", "clock": step}, {"recorded": "recorded(t) > 0"}
     fires = {"threshold": "v > v_threshold", **spikes}
     olive = equations.OLIVE + equations.CLIMBING_FIBRE[p.climbing_fibre]
@@ -84,7 +84,7 @@ def link(made: Mapping[str, Any], p: Loop) -> None:
 def pathways(
     p: Loop, made: Mapping[str, Any], born: Weights, n_rules: int, step: brian2.Clock
 ) -> dict[str, brian2.Synapses]:
-    """Synapses of every network, at birth."""
+    """Return synapses of every network, at birth."""
     table = {  # equations, source, target, weights, which exist
         "feedforward": (
             equations.FEEDFORWARD,
@@ -161,7 +161,7 @@ def arrange(p: Loop, made: Mapping[str, Any], step: brian2.Clock, trial: brian2.
 
 
 def monitors(made: Mapping[str, Any], step: brian2.Clock, trial: brian2.Clock) -> dict[str, Any]:
-    """The loss of every trial; in one showing of an evaluation also membranes, and what the cerebellum says."""
+    """Return the loss of every trial; in one showing of an evaluation also membranes, and what the cerebellum says."""
     noted = {"when": "before_end"}
     return {
         "costs": brian2.StateMonitor(
@@ -180,7 +180,7 @@ def monitors(made: Mapping[str, Any], step: brian2.Clock, trial: brian2.Clock) -
 
 
 def matrix(synapses: brian2.Synapses, n_post: int, n_pre: int, n_rules: int) -> np.ndarray:
-    """Weights as (rule, post, pre), in SI units."""
+    """Return weights as (rule, post, pre), in SI units."""
     w = np.zeros((n_rules, n_post, n_pre))
     post, pre = np.array(synapses.j), np.array(synapses.i)
     w[post // n_post, post % n_post, pre % n_pre] = np.array(synapses.w)

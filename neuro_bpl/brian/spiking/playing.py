@@ -60,7 +60,7 @@ def weights(p: Loop, made: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def losses(p: Loop, made: Mapping[str, Any]) -> np.ndarray:
-    """Loss of every trial: a trial's cost is read when the next one begins, and the last one's at the end."""
+    """Return loss of every trial: a trial's cost is read when the next one begins, and the last one's at the end."""
     seen = np.column_stack([np.array(made["costs"].cost)[:, 1:], np.array(made["readout"].cost)])
     return seen.reshape(len(p.rules), 2, -1).sum(1)
 
@@ -100,7 +100,7 @@ def _arranged(p: Loop, values: Any) -> np.ndarray:
 
 
 def _recurrent(p: Loop, made: Mapping[str, Any], trials: Timetable) -> np.ndarray:
-    """Recurrent weights in mV in every evaluation, (rule, evaluation, post, pre)."""
+    """Return recurrent weights in mV in every evaluation, (rule, evaluation, post, pre)."""
     first = [int(np.argmax(trials.evaluation == number)) for number in range(p.n_evaluations + 1)]
     w = np.array(made["recurrent_weights"].w)[:, first] * 1e3
     found = np.zeros((len(p.rules), p.n_evaluations + 1, p.n_units, p.n_units))
@@ -117,7 +117,7 @@ def _judged(values: np.ndarray) -> np.ndarray:
 
 
 def _spikes(p: Loop, made: Mapping[str, Any], trials: Timetable) -> np.ndarray:
-    """Spikes of the trials that were noted, one bin a step."""
+    """Return spikes of the trials that were noted, one bin a step."""
     bins = np.zeros((len(trials.goals) * p.n_steps, len(made["cortex"])), np.int8)
     at = np.round(np.array(made["fired"].t / brian2.ms) / p.dt).astype(int)
     bins[at, np.array(made["fired"].i)] = 1

@@ -47,7 +47,7 @@ class DeepPredictor:
         check(self)
 
     def init(self, key: Key[Array, ""], n_fibres: int, n_state: int, dtype: jnp.dtype) -> DeepWeights:
-        """Weights of N fibres or neurons uniform in ±√(3/N), so that a drive has their variance; output zero."""
+        """Return weights of N fibres or neurons uniform in ±√(3/N), so that a drive has their variance; output zero."""
         widths = (n_fibres, *self.hidden)
         layers = [
             _layer(jax.random.fold_in(key, k), post, pre, dtype)
@@ -76,16 +76,16 @@ class DeepPredictor:
         return affine(theta.w_out, theta.b_out, self.features(theta, fibres))
 
     def plastic(self, theta: DeepWeights) -> PyTree:
-        """The hidden layers learn only with plasticity="all"."""
+        """Return which weights learn: those of hidden layers only with plasticity="all"."""
         inner = [self.plasticity == "all"] * (2 * len(self.hidden))
         return jax.tree.unflatten(jax.tree.structure(theta), [*inner, True, True])
 
     def project(self, theta: DeepWeights) -> DeepWeights:
-        """Every synapse exists."""
+        """Return θ as it is: every synapse exists."""
         return theta
 
 
 def _layer(key: Key[Array, ""], post: int, pre: int, dtype: jnp.dtype) -> tuple[Array, Array]:
-    """Weights and biases of a hidden layer at birth."""
+    """Return weights and biases of a hidden layer at birth."""
     k_w, k_b = jax.random.split(key)
     return 3**0.5 * uniform(k_w, (post, pre), pre, dtype), uniform(k_b, (post,), pre, dtype)

@@ -86,7 +86,7 @@ class GranularPredictor:
         return affine(theta.w_purkinje, theta.b_purkinje, self.features(theta, fibres))
 
     def plastic(self, theta: GranularWeights) -> PyTree:
-        """The wiring never learns; the mossy synapses only with plasticity="all"."""
+        """Return which weights learn: never the wiring, the mossy synapses only with plasticity="all"."""
         inner = self.plasticity == "all"
         return jax.tree.unflatten(jax.tree.structure(theta), [False, inner, inner, True, True])
 

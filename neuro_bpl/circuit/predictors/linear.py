@@ -40,7 +40,7 @@ class LinearPredictor:
         return True
 
     def features(self, theta: LinearWeights, fibres: MossyFibres) -> Float[Array, "features *batch"]:
-        """The mossy fibres themselves."""
+        """Return the mossy fibres themselves."""
         return fibres
 
     def predict(self, theta: LinearWeights, fibres: MossyFibres) -> StateGradient:
@@ -48,9 +48,9 @@ class LinearPredictor:
         return affine(theta.w, theta.b, fibres)
 
     def plastic(self, theta: LinearWeights) -> PyTree:
-        """All weights learn."""
+        """Return which weights learn: all."""
         return jax.tree.map(lambda _: True, theta)
 
     def project(self, theta: LinearWeights) -> LinearWeights:
-        """Every synapse exists."""
+        """Return θ as it is: every synapse exists."""
         return theta

@@ -61,7 +61,7 @@ class ProjectedPredictor:
         return self.predictor.reads_input
 
     def init(self, key: Key[Array, ""], n_fibres: int, n_state: int, dtype: jnp.dtype) -> ProjectedWeights:
-        """Random orthonormal directions; the inner predictor's output is zero."""
+        """Return random orthonormal directions; the inner predictor's output is zero."""
         k = self.n_dimensions
         if k > n_state:
             raise refusal(

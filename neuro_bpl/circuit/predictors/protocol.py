@@ -29,7 +29,7 @@ class Predictor(Protocol):
         """Return ĝ = g(s; θ), or g(s, x; θ)."""
 
     def plastic(self, theta: PyTree) -> PyTree:
-        """A tree of bools: which weights learn."""
+        """Return a tree of bools: which weights learn."""
 
     def project(self, theta: PyTree) -> PyTree:
         """θ with absent synapses at exactly zero."""
@@ -52,12 +52,12 @@ class SelfOrganizing(Protocol):
     """A predictor some of whose weights learn from activity alone, without TD errors."""
 
     def taught(self, theta: PyTree) -> PyTree:
-        """A tree of bools: which weights learn from TD errors."""
+        """Return a tree of bools: which weights learn from TD errors."""
 
     def organized(self, theta: PyTree, fibres: MossyFibres) -> PyTree:
-        """Minus the change that activity makes, summed over the batch; zero for the other weights."""
+        """Return minus the change that activity makes, summed over the batch; zero for the other weights."""
 
 
 def taught(predictor: Predictor, theta: PyTree) -> PyTree:
-    """A tree of bools: which weights learn from TD errors."""
+    """Return a tree of bools: which weights learn from TD errors."""
     return predictor.taught(theta) if isinstance(predictor, SelfOrganizing) else predictor.plastic(theta)

@@ -33,7 +33,7 @@ class Exact:
         return "BPTT" if self.window is None else f"TBPTT({self.window})"
 
     def assign(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
-        """One reverse sweep."""
+        """Return one reverse sweep."""
 
         def mix(_: State, swept_t: State, left_t: Int[Array, " batch"]) -> State:
             if self.window is None:

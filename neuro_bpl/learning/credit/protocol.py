@@ -28,7 +28,7 @@ NO_FUTURE = Assignment(None, None, None)
 
 
 def untold(other: State) -> Float[Array, " batch"]:
-    """What a credit without a reward says of other states."""
+    """Return what a credit without a reward says of other states."""
     raise TypeError("this credit tells no reward")
 
 
@@ -72,7 +72,7 @@ class Foreseeing(Protocol):
     """A credit that speaks of the future."""
 
     def assign(self, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
-        """The credit of every step of a trial, known when it is over."""
+        """Return the credit of every step of a trial, known when it is over."""
 
 
 @runtime_checkable
@@ -88,7 +88,7 @@ class Predicting(Protocol):
         """γλ, the decay of the predictor's trace."""
 
     def now(self, error_t: Float[Array, "units batch"], prediction_t: State) -> StepCredit:
-        """The credit of one step from lₜ and ĝₜ."""
+        """Return the credit of one step from lₜ and ĝₜ."""
 
 
 @runtime_checkable
@@ -106,16 +106,16 @@ class Rerouting(Protocol):
         output_error_t: Float[Array, "outputs batch"],
         key: Any,
     ) -> Float[Array, "units batch"]:
-        """What takes the place of lₜ, from lₜ, ∂ℓₜ/∂yₜ and (where it is stochastic) a key of the step."""
+        """Return what takes the place of lₜ, from lₜ, ∂ℓₜ/∂yₜ and (where it is stochastic) a key of the step."""
 
 
 def assign(credit: Credit, circuit: Circuit, weights: Weights, trial: WholeTrial) -> Assignment:
-    """What a credit says of every step of a trial."""
+    """Return what a credit says of every step of a trial."""
     return credit.assign(circuit, weights, trial) if isinstance(credit, Foreseeing) else NO_FUTURE
 
 
 def now(credit: Credit, error_t: Float[Array, "units batch"], prediction_t: State) -> StepCredit:
-    """What a credit says of one step: lₜ alone where it knows of no future."""
+    """Return what a credit says of one step: lₜ alone where it knows of no future."""
     if isinstance(credit, Predicting):
         return credit.now(error_t, prediction_t)
     signal_t = add_error(error_t, tuple(0 * component for component in prediction_t))
@@ -123,7 +123,7 @@ def now(credit: Credit, error_t: Float[Array, "units batch"], prediction_t: Stat
 
 
 def is_stochastic(part: Any) -> bool:
-    """Whether a trace or a credit draws random numbers."""
+    """Return whether a trace or a credit draws random numbers."""
     return getattr(part, "stochastic", False)
 
 

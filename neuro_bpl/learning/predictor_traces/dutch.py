@@ -72,7 +72,7 @@ class DutchTrace:
         return Dutch(jnp.zeros((n_state, n_state, len(made.phi)), made.phi.dtype), made)
 
     def share(self, circuit: Circuit, weights: Weights, trace: Dutch, error: TDError, rates: Rates) -> PyTree:
-        """Minus the change of Θ divided by α."""
+        """Return minus the change of Θ divided by α."""
         surprise, change = judged(trace.made, error)
         step = jnp.einsum("s,sif->if", surprise, trace.e) - jnp.outer(change, trace.made.phi)
         return as_share(circuit, weights, step, error)
@@ -111,14 +111,14 @@ class DutchSweep:
         check_linear(circuit, "the Dutch trace")
 
     def init(self, circuit: Circuit, weights: Weights, extent: Extent, key: jax.Array | None) -> DutchHistory:
-        """Nothing to remember yet."""
+        """Return an empty history."""
         check_one_trial(extent)
         horizon, made = past.horizon_of(extent, self.horizon), no_prediction(circuit, weights)
         phi = jnp.zeros((horizon, len(made.phi)), made.phi.dtype)
         return DutchHistory(past.begin(circuit, weights, extent, horizon), phi, made)
 
     def share(self, circuit: Circuit, weights: Weights, trace: DutchHistory, error: TDError, rates: Rates) -> PyTree:
-        """Minus the change of Θ divided by α."""
+        """Return minus the change of Θ divided by α."""
         surprise, change = judged(trace.made, error)
 
         rows = past.swept_rows(circuit, weights.cortex, trace.passages, surprise[:, None], rates.decay, self.tolerance)
@@ -134,7 +134,7 @@ class DutchSweep:
         fibres_t: Float[Array, "fibres 1"],
         rates: Rates,
     ) -> DutchHistory:
-        """The latest step is remembered, and its features are taken out of those of the others."""
+        """Return the history with the latest step, whose features are taken out of those of the other steps."""
         made = made_now(circuit, weights, fibres_t)
         phi = put(trace.passages.place, projected_out(trace.phi, made.phi, _alpha(rates)), made.phi)
         return DutchHistory(past.remember(trace.passages, weights.cortex, now), phi, made)
@@ -148,7 +148,7 @@ def judged(made: Made, error: TDError) -> tuple[Float[Array, " state"], Float[Ar
 def projected_out(
     rows: Float[Array, "*rows features_1"], phi: Float[Array, " features_1"], alpha: Scalar
 ) -> Float[Array, "*rows features_1"]:
-    """Rows (I − α φ φᵀ)."""
+    """Return rows (I − α φ φᵀ)."""
     return rows - alpha * jnp.tensordot(rows, phi, 1)[..., None] * phi
 
 
@@ -160,13 +160,13 @@ def no_prediction(circuit: Circuit, weights: Weights) -> Made:
 
 
 def made_now(circuit: Circuit, weights: Weights, fibres_t: Float[Array, "fibres 1"]) -> Made:
-    """The prediction of this step."""
+    """Return the prediction of this step."""
     phi = features(circuit, weights.cerebellum, fibres_t)[:, 0]
     return Made(phi, circuit.predictor().predict(weights.cerebellum, fibres_t)[:, 0])
 
 
 def as_share(circuit: Circuit, weights: Weights, step: Float[Array, "state features_1"], error: TDError) -> PyTree:
-    """A gradient from the change of Θ divided by α; nothing where the trial is over."""
+    """Return a gradient from the change of Θ divided by α; nothing where the trial is over."""
     return output_gradient(circuit.predictor(), weights.cerebellum, jnp.where(error.alive[0], -step, 0))
 
 

@@ -81,7 +81,7 @@ class HistorySweep:
         circuit.predictor()
 
     def init(self, circuit: Circuit, weights: Weights, extent: Extent, key: jax.Array | None) -> History:
-        """Nothing to remember yet."""
+        """Return an empty history."""
         theta, horizon = weights.cerebellum, past.horizon_of(extent, self.horizon)
         fixed = extent.held or is_linear(circuit)
         return History(
@@ -121,7 +121,7 @@ class HistorySweep:
         fibres_t: Float[Array, "fibres batch"],
         rates: Rates,
     ) -> History:
-        """The latest step is remembered, the oldest one forgotten."""
+        """Return the history with the latest step, without the oldest one."""
         theta, at = weights.cerebellum, trace.passages.place
         read_t = features(circuit, theta, fibres_t) if is_linear(circuit) else fibres_t
         return History(

@@ -96,7 +96,7 @@ def projected_jacobian(
 
 
 def projection(circuit: Circuit) -> ProjectedPredictor:
-    """The circuit's predictor, if it has a projection (`ValueError` if not)."""
+    """Return the circuit's predictor, if it has a projection (`ValueError` if not)."""
     predictor = circuit.predictor()
     if not isinstance(predictor, ProjectedPredictor):
         raise refusal(

@@ -37,7 +37,7 @@ class PredictorTrace(Protocol):
         """Refuse a circuit for which the trace has no meaning (`ValueError`)."""
 
     def init(self, circuit: Circuit, weights: Weights, extent: Extent, key: jax.Array | None) -> PyTree:
-        """The trace before the first step."""
+        """Return the trace before the first step."""
 
     def share(self, circuit: Circuit, weights: Weights, trace: PyTree, error: TDError, rates: Rates) -> PyTree:
         """−⟨δₜ₋₁ eₜ₋₁⟩ over trials, in the structure of θ; the weights are those of the present step."""
@@ -59,11 +59,11 @@ class WithDutch(Protocol):
     """A trace whose updates are exact, and which has a counterpart in the true online view."""
 
     def dutch(self) -> PredictorTrace:
-        """The counterpart."""
+        """Return the counterpart."""
 
 
 def taught_arrays(predictor: Predictor, theta: PyTree) -> list[Array]:
-    """The arrays of θ that learn from TD errors."""
+    """Return the arrays of θ that learn from TD errors."""
     return [w for w, learns in _with_taught(predictor, theta) if learns]
 
 
@@ -75,12 +75,12 @@ def replaced(predictor: Predictor, theta: PyTree, free: list[Array]) -> PyTree:
 
 
 def as_gradient(predictor: Predictor, theta: PyTree, free: list[Array]) -> PyTree:
-    """Gradients of the arrays that learn from TD errors, zero for the others."""
+    """Return gradients of the arrays that learn from TD errors, zero for the others."""
     return replaced(predictor, jax.tree.map(jnp.zeros_like, theta), free)
 
 
 def output_gradient(predictor: Predictor, theta: PyTree, gradient: Float[Array, "state features_and_1"]) -> PyTree:
-    """A gradient of [W b] in the structure of θ, for predictors that are linear in what learns."""
+    """Return a gradient of [W b] in the structure of θ, for predictors that are linear in what learns."""
     return as_gradient(predictor, theta, [gradient[:, :-1], gradient[:, -1]])
 
 
@@ -94,12 +94,12 @@ def features(circuit: Circuit, theta: PyTree, fibres: Float[Array, "fibres batch
 
 
 def n_features(circuit: Circuit, theta: PyTree) -> int:
-    """Length of [φ; 1]."""
+    """Return length of [φ; 1]."""
     return jax.tree.leaves(theta)[-2].shape[1] + 1
 
 
 def is_linear(circuit: Circuit) -> bool:
-    """Whether the predictor is linear in the weights that learn."""
+    """Return whether the predictor is linear in the weights that learn."""
     predictor = circuit.predictor()
     return isinstance(predictor, Featured) and predictor.linear
 

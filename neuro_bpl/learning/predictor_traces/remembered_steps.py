@@ -41,7 +41,7 @@ class RememberedSteps(NamedTuple):
 
 
 def horizon_of(extent: Extent, horizon: int | None) -> int:
-    """Steps to remember: those of a trial, or as many as are asked for."""
+    """Return steps to remember: those of a trial, or as many as are asked for."""
     if extent.n_steps is None and horizon is None:
         raise refusal(
             "horizon",
@@ -54,7 +54,7 @@ def horizon_of(extent: Extent, horizon: int | None) -> int:
 
 
 def begin(circuit: Circuit, weights: Weights, extent: Extent, horizon: int) -> RememberedSteps:
-    """Nothing to remember yet."""
+    """Return an empty history."""
     cortex, w_rec = circuit.cortex, weights.cortex.w_rec
     nothing = jnp.zeros((horizon, cortex.n_units, extent.n_trials), w_rec.dtype)
     return RememberedSteps(
@@ -66,7 +66,7 @@ def begin(circuit: Circuit, weights: Weights, extent: Extent, horizon: int) -> R
 
 
 def remember(passages: RememberedSteps, weights: CorticalWeights, now: CorticalStep) -> RememberedSteps:
-    """The step from sₜ₋₁ to sₜ takes the place of the oldest one."""
+    """Return the steps with that from sₜ₋₁ to sₜ in the place of the oldest one."""
     at = passages.place
     return RememberedSteps(
         s_tm1=tuple(put(at, past, new) for past, new in zip(passages.s_tm1, now.s_tm1, strict=True)),
@@ -77,12 +77,12 @@ def remember(passages: RememberedSteps, weights: CorticalWeights, now: CorticalS
 
 
 def put(at: Int[Array, ""], ring: Any, new: Array) -> Array:
-    """The ring with a new array at a place."""
+    """Return the ring with a new array at a place."""
     return jax.lax.dynamic_update_index_in_dim(ring, new.astype(ring.dtype), at, 0)
 
 
 def get(ring: Any, at: Int[Array, ""]) -> Array:
-    """The array at a place of the ring."""
+    """Return the array at a place of the ring."""
     return jax.lax.dynamic_index_in_dim(ring, at, 0, keepdims=False)
 
 

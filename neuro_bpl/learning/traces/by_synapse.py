@@ -30,7 +30,7 @@ def zeros(cortex: Cell, n_trials: int, dtype: jnp.dtype) -> Synapses:
 
 
 def outer(cortex: Cell, drives: Gates, now: CorticalStep) -> Synapses:
-    """A number for each drive times each of its sources, xₜ, hₜ₋₁ and 1."""
+    """Return a number for each drive times each of its sources, xₜ, hₜ₋₁ and 1."""
     return Synapses(
         tuple(drives[gate][:, None] * now.x_t for gate in cortex.input_gates),
         tuple(drives[gate][:, None] * now.s_tm1[0] for gate in cortex.recurrent_gates),
@@ -39,7 +39,7 @@ def outer(cortex: Cell, drives: Gates, now: CorticalStep) -> Synapses:
 
 
 def outer_squared(cortex: Cell, drives: Gates, now: CorticalStep) -> Float[Array, " batch"]:
-    """Squared length of `outer`, trial by trial, from the lengths of its factors."""
+    """Return squared length of `outer`, trial by trial, from the lengths of its factors."""
     squares = jnp.stack([(drive * drive).sum(0) for drive in drives])
     inputs, rates = (now.x_t**2).sum(0), (now.s_tm1[0] ** 2).sum(0)
     read = [squares[jnp.array(gates)].sum(0) for gates in (cortex.input_gates, cortex.recurrent_gates)]
@@ -47,7 +47,7 @@ def outer_squared(cortex: Cell, drives: Gates, now: CorticalStep) -> Float[Array
 
 
 def scaled(factor: Float[Array, "*units batch"], numbers: Synapses) -> Synapses:
-    """All numbers times one factor for each trial, or for each unit and trial."""
+    """Return all numbers times one factor for each trial, or for each unit and trial."""
 
     def times(leaf: Float[Array, "units *pre batch"]) -> Float[Array, "units *pre batch"]:
         return factor.reshape(factor.shape[:-1] + (1,) * (leaf.ndim - factor.ndim) + factor.shape[-1:]) * leaf
@@ -66,7 +66,7 @@ def sum_over_trials(credit: Float[Array, "units batch"], numbers: Synapses) -> C
 
 
 def dense(cortex: Cell, numbers: Synapses) -> Float[Array, "gate units pre batch"]:
-    """All gates × [x; h; 1], with 0 where there is no synapse."""
+    """Return all gates × [x; h; 1], with 0 where there is no synapse."""
     blocks = []
     for gate in range(cortex.n_gates):
         bias = numbers.b[gate][:, None]

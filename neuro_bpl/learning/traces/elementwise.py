@@ -67,7 +67,7 @@ def direct(cortex: Cell, now: CorticalStep) -> Kept:
 
 
 def dense(cortex: Cell, by_component: tuple[Synapses, ...]) -> Float[Array, "component gate units pre batch"]:
-    """All numbers in one array, with 0 where there is no synapse."""
+    """Return all numbers in one array, with 0 where there is no synapse."""
     return jnp.stack([by_synapse.dense(cortex, numbers) for numbers in by_component])
 
 

@@ -83,7 +83,7 @@ class Full:
 
 
 def pattern(cortex: Cell, weights: CorticalWeights, reach: int) -> Bool[Array, "units units"]:
-    """Whether unit i is reached from unit j by at most reach − 1 recurrent synapses that exist."""
+    """Return whether unit i is reached from unit j by at most reach − 1 recurrent synapses that exist."""
     exists = jnp.stack([w != 0 for w in jacobian.recurrent_blocks(cortex, weights).values()]).any(0)
     one_more = exists | jnp.eye(cortex.n_units, dtype=bool)
     within = one_more

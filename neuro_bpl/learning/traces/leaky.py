@@ -77,6 +77,6 @@ def recurrent_signal(
     a_t: Float[Array, "drives *batch"],
     signal_t: State,
 ) -> Float[Array, "units *batch"]:
-    """Signal · Rₜ: its pull through the recurrent weights alone, onto the rates before."""
+    """Return signal · Rₜ: its pull through the recurrent weights alone, onto the rates before."""
     _, drives = jacobian.pull_gates(cortex, s_tm1, a_t, signal_t)
     return jacobian.pull_recurrent(cortex, weights, drives)

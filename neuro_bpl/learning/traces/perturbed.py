@@ -52,7 +52,7 @@ class Perturbed:
         check(self)
 
     def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> PerturbedTrace:
-        """The twin begins in s₀, too."""
+        """Return the state before the first step: that of the perturbed twin is s₀, too."""
         return PerturbedTrace(
             twin=cortical.initial_state(cortex, weights, (n_trials,), dtype),
             synapses=by_synapse.zeros(cortex, n_trials, dtype),
@@ -81,7 +81,7 @@ def advance(
     xi: State,
     sd: float | Float[Array, ""],
 ) -> PerturbedTrace:
-    """The twin's state and the eligibility, from given noise; s₀ is judged by the noise of the first step."""
+    """Return the twin's state and the eligibility, from given noise; s₀ is judged by the noise of the first step."""
     moved = cortical.step(cortex, weights, trace.twin, now.x_t)
     _, pulled = jacobian.pull_gates(cortex, now.s_tm1, now.a_t, xi)
     first = jacobian.pull_state(cortex, weights, now.s_tm1, now.a_t, xi)

@@ -41,12 +41,12 @@ class Trace(Protocol):
         """
 
     def init(self, cortex: Cell, weights: CorticalWeights, n_trials: int, dtype: jnp.dtype, key: Any) -> PyTree:
-        """The trace before the first step; of s₀, too, where the weights hold one."""
+        """Return the trace before the first step; of s₀, too, where the weights hold one."""
 
     def step(
         self, cortex: Cell, weights: CorticalWeights, trace: PyTree, now: CorticalStep, credit: StepCredit
     ) -> tuple[PyTree, CorticalWeights]:
-        """The trace after a step, and the step's share of the gradient."""
+        """Return the trace after a step, and the step's share of the gradient."""
 
 
 @runtime_checkable
@@ -56,24 +56,24 @@ class Sweeping(Protocol):
     def drives(
         self, circuit: Circuit, weights: Weights, trial: WholeTrial, credit: Assignment
     ) -> tuple[GatesInTime, State]:
-        """Credit on the drives of every step, cₜ ∂sₜ/∂uₜ, and credit on s₀."""
+        """Return credit on the drives of every step, cₜ ∂sₜ/∂uₜ, and credit on s₀."""
 
     def eligibility(self, cortex: Cell, weights: CorticalWeights, trial: WholeTrial) -> TraceInTime:
-        """The trace of every synapse at every step of a trial."""
+        """Return the trace of every synapse at every step of a trial."""
 
 
 def steps(trial: WholeTrial) -> CorticalStep:
-    """All steps of a trial, time first."""
+    """Return all steps of a trial, time first."""
     return CorticalStep(trial.trajectory.s_tm1, trial.trajectory.a_t, trial.inputs)
 
 
 def n_sources(cortex: Cell) -> int:
-    """Length of [xₜ; hₜ₋₁; 1]."""
+    """Return length of [xₜ; hₜ₋₁; 1]."""
     return cortex.n_inputs + cortex.n_units + 1
 
 
 def no_influence(cortex: Cell, shape: tuple[int, ...], dtype: jnp.dtype) -> State:
-    """A zero for each state component, `(units, *shape)`."""
+    """Return a zero for each state component, `(units, *shape)`."""
     return (jnp.zeros((cortex.n_units, *shape), dtype),) * cortex.n_components
 
 

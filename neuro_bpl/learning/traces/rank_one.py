@@ -79,7 +79,7 @@ def signs(key: Any, like: State) -> State:
 
 
 def length(arrays: tuple[Float[Array, "... batch"], ...]) -> Float[Array, " batch"]:
-    """Euclidean length of all numbers of a trial."""
+    """Return euclidean length of all numbers of a trial."""
     return jnp.sqrt(sum((a * a).reshape(-1, a.shape[-1]).sum(0) for a in arrays))
 
 

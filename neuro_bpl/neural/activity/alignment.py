@@ -90,7 +90,7 @@ def _check(session: xr.DataTree, event: str) -> None:
 
 
 def _of_session_clock(spikes: xr.Dataset, at: Float[np.ndarray, " trial"], window: tuple, n_units: int) -> Spikes:
-    """Spikes of all trials' windows, found by bisection in each unit's sorted times."""
+    """Return spikes of all trials' windows, found by bisection in each unit's sorted times."""
     order = np.lexsort((spikes["time"].values, spikes["unit"].values))
     time, units = spikes["time"].values[order], spikes["unit"].values[order]
     present = np.flatnonzero(np.isfinite(at))
@@ -123,7 +123,7 @@ def _covered(trials: xr.Dataset, event: str, window: tuple) -> xr.DataArray:
 
 
 def _coordinates(trials: xr.Dataset, units: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Columns of trials and units, by name, with the names of both."""
+    """Return columns of trials and units, by name, with the names of both."""
     twice = [str(name) for name in trials.data_vars if name in units.data_vars]
     taken = twice + [str(name) for table in (trials, units) for name in table.data_vars if name in OWN]
     if taken:

@@ -131,7 +131,7 @@ def _edges(aligned: xr.Dataset, width: float) -> np.ndarray:
 
 
 def _spacing(rates: xr.DataArray) -> float:
-    """Seconds from one bin to the next."""
+    """Return seconds from one bin to the next."""
     at = rates["time"].values if "time" in rates.coords else np.zeros(0)
     step = times.spacing(at)
     if step is None:

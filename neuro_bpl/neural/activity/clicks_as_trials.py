@@ -14,7 +14,7 @@ from neuro_bpl.trials import Trials
 
 
 def trials_of(session: xr.DataTree, dt: float, click_noise: float = 0.0, seed: int = 0) -> Trials:
-    """Trials that give a network the very clicks of a recorded session, in its order.
+    """Return trials that give a network the very clicks of a recorded session, in its order.
 
     Step t holds the clicks with (t − 1) dt ≤ time < t dt after stimulus onset; T seconds of stimulus have ⌈T/dt⌉ steps.
     Trials whose stimulus was shorter than a step, or of unknown duration (NaN), get one step, the latter without
@@ -71,7 +71,7 @@ def trials_of(session: xr.DataTree, dt: float, click_noise: float = 0.0, seed: i
 def _clicks(
     session: xr.DataTree, on: Float[np.ndarray, " trial"], duration: Float[np.ndarray, " trial"]
 ) -> tuple[Float[np.ndarray, " click"], Int[np.ndarray, " click"], Int[np.ndarray, " click"]]:
-    """Time since stimulus onset, trial and side of every click of a trial whose duration is known."""
+    """Return time since stimulus onset, trial and side of every click of a trial whose duration is known."""
     events = session["events"].to_dataset()
     is_click: Bool[np.ndarray, " event"] = np.isin(events["kind"].values, SIDES) & (events["trial"].values >= 0)
     trial = events["trial"].values[is_click].astype(int)

@@ -42,7 +42,7 @@ class Region:
 
 
 def region_of(run: xr.DataTree, sessions: list[xr.DataTree], view: View) -> Region:
-    """All units of a region, and all networks, with the condition of each trial."""
+    """Return all units of a region, and all networks, with the condition of each trial."""
     recording = pooled([recorded(session, view) for session in sessions])
     heard = recording["heard"].values
     edges = np.quantile(heard, np.linspace(0, 1, view.n_conditions + 1)[1:-1])
@@ -64,7 +64,7 @@ def recorded(session: xr.DataTree, view: View) -> xr.DataArray:
 
 
 def simulated(run: xr.DataTree, rule: str, session: xr.DataTree, view: View) -> xr.DataArray:
-    """Rates of all networks of a rule in a session's lasting trials, until the end of the window."""
+    """Return rates of all networks of a rule in a session's lasting trials, until the end of the window."""
     dt, noise = (float(run["parameters"].to_dataset()[name].values.flat[0]) for name in (DT, NOISE))
     own = zlib.crc32(f"{view.seed} {session.attrs['session']}".encode()) >> 1  # every session has noise of its own
     trials, snapshots = trials_of(session, dt, noise, own), None
@@ -77,12 +77,12 @@ def simulated(run: xr.DataTree, rule: str, session: xr.DataTree, view: View) -> 
 
 
 def lasting(session: xr.DataTree, view: View) -> np.ndarray:
-    """Places of trials whose stimulus lasts until the end of the window, and that were recorded."""
+    """Return places of trials whose stimulus lasts until the end of the window, and that were recorded."""
     trials = session["trials"].to_dataset()
     there = (trials["stimulus_off"] >= view.until) & (trials["silent_run"] <= view.longest_silence)
     return np.flatnonzero(there.values)
 
 
 def rules_of(run: xr.DataTree) -> list[str]:
-    """Rules of a run, by name."""
+    """Return rules of a run, by name."""
     return [str(name) for name in np.atleast_1d(run["training"].coords.get("rule", run.attrs["rule"]))]

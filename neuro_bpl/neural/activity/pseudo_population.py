@@ -15,7 +15,7 @@ DIMS = ("trial", "time", "unit")
 
 
 def pooled(responses: Sequence[xr.DataArray]) -> xr.DataArray:
-    """Responses of several sessions `(trial, time, unit)` as one array: all trials, all units.
+    """Return responses of several sessions `(trial, time, unit)` as one array: all trials, all units.
 
     A unit is NaN in the trials of other sessions. Columns of trials that every session has are kept; units are called
     "session/unit", by the sessions' `session` attributes or their place in the sequence.
@@ -51,7 +51,7 @@ def pooled(responses: Sequence[xr.DataArray]) -> xr.DataArray:
 
 
 def pseudo_trials(responses: xr.DataArray, label: str, seed: int = 0, most: int | None = None) -> xr.DataArray:
-    """Trials put together from trials of the same label, drawn for each unit on its own, without replacement.
+    """Return trials put together from trials of the same label, drawn for each unit on its own, without replacement.
 
     A label has as many trials as the unit that was recorded in fewest of them; a unit's trial counts where it has a
     value at all times. What units share within a trial (noise correlations) is lost.
@@ -108,7 +108,7 @@ def pseudo_trials(responses: xr.DataArray, label: str, seed: int = 0, most: int 
 def _drawn(
     values: Float[np.ndarray, "trial time unit"], usable: np.ndarray, rng: np.random.Generator
 ) -> Float[np.ndarray, "drawn time unit"]:
-    """As many trials as every unit has, each unit's own in random order."""
+    """Return as many trials as every unit has, each unit's own in random order."""
     count = int(usable.sum(0).min())
     chosen: list[Int[np.ndarray, " drawn"]] = [rng.permutation(np.flatnonzero(one))[:count] for one in usable.T]
     return np.stack([values[own, :, unit] for unit, own in enumerate(chosen)], axis=-1)

@@ -79,7 +79,7 @@ def _check_condition(name: str, responses: xr.DataArray, condition: str) -> None
 
 
 def conditions_of(responses: xr.DataArray, condition: str) -> tuple[Int[np.ndarray, " trial"], np.ndarray]:
-    """Number of each trial's condition (−1: it has no label), and the sorted labels.
+    """Return number of each trial's condition (−1: it has no label), and the sorted labels.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def class_means(
 
 
 def condition_means(responses: xr.DataArray, condition: str = "condition") -> xr.DataArray:
-    """Averages over the trials of each condition, in the responses' units: `(…, condition, time, unit)`.
+    """Return averages over the trials of each condition, in the responses' units: `(…, condition, time, unit)`.
 
     Trials without a label are left out, and missing values of a trial, too; `n_left_out` in the attributes says how
     many trials have no label or no value at all.
@@ -144,7 +144,7 @@ def condition_means(responses: xr.DataArray, condition: str = "condition") -> xr
 
 
 def rows(responses: xr.DataArray | Num[np.ndarray, "... unit"]) -> Float[np.ndarray, "sample unit"]:
-    """All axes but the last (`unit` of a DataArray) as one: a point in the space of units for each sample.
+    """Return all axes but the last (`unit` of a DataArray) as one: a point in the space of units for each sample.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def centred(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "sample un
 
 
 def varies(x: Float[np.ndarray, "... unit"]) -> bool:
-    """Whether any unit differs between samples by more than rounding.
+    """Return whether any unit differs between samples by more than rounding.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def varies(x: Float[np.ndarray, "... unit"]) -> bool:
 
 
 def column_space(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "sample direction"]:
-    """Orthonormal basis of the columns of X − ⟨X⟩, without directions along which X differs by rounding only.
+    """Return orthonormal basis of the columns of X − ⟨X⟩, without directions along which X differs by rounding only.
 
     Examples
     --------
@@ -211,7 +211,7 @@ def column_space(x: Float[np.ndarray, "sample unit"]) -> Float[np.ndarray, "samp
 
 
 def rates_of(name: str, model: Any, condition: str, snapshots: str = "last") -> xr.DataArray:
-    """Responses of a model: as they are, or the `rates` of a run at its last snapshot or at all, with time in s.
+    """Return responses of a model: as they are, or the `rates` of a run at its last snapshot or at all, with time in s.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def respond(
     snapshots: Sequence[int] | None = None,
     types: Sequence[type] = (),
 ) -> xr.DataArray:
-    """Firing rates of a run's networks on any trials; nothing is learnt.
+    """Return firing rates of a run's networks on any trials; nothing is learnt.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _check_step(circuit: Circuit, dt: float) -> None:
 
 
 def _columns(columns: xr.Dataset | Mapping[str, Any] | None, n_trials: int) -> dict[str, tuple[str, Any, dict]]:
-    """One value a trial under each name, with the attributes that it came with."""
+    """Return one value a trial under each name, with the attributes that it came with."""
     found = {}
     for name, values in (columns.data_vars if isinstance(columns, xr.Dataset) else columns or {}).items():
         if name in OWN:

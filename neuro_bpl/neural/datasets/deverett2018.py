@@ -14,7 +14,7 @@ CITATION = "Deverett et al. 2018, eLife 7:e36781"
 
 
 def read_deverett(path: Path | str) -> xr.Dataset:
-    """Mean activity of each Purkinje dendrite after the outcome of a trial, by outcome (figure 4E of the paper).
+    """Return mean activity of each Purkinje dendrite after the outcome of a trial, by outcome (figure 4E of the paper).
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def share_above(activity: xr.DataArray, one: str = "error", other: str = "correc
 
 
 def _outcomes(path: Path) -> np.ndarray:
-    """Activity of each dendrite, one row an outcome."""
+    """Return activity of each dendrite, one row an outcome."""
     fix = 'the file of fetch("deverett2018")'
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -79,7 +79,7 @@ CURSOR = {
 
 
 def read_golub(path: Path | str) -> xr.DataTree:
-    """The session of a file, with the decoders that moved the cursor.
+    """Return the session of a file, with the decoders that moved the cursor.
 
     A trial is one step of 45 ms. Its columns are `phase` ("before" or "after" learning), `angle` from the cursor to
     the target (deg), the unit vector `direction_x`, `direction_y` of it, and the progress towards the target in mm a
@@ -125,7 +125,7 @@ def _session(file: Mapping[str, Any]) -> xr.DataTree:
 
 
 def _who(params: Any) -> dict[str, str]:
-    """Session and subject, as far as the file says."""
+    """Return session and subject, as far as the file says."""
     said = {"session": getattr(params, "expDate", ""), "subject": getattr(params, "monkName", "")}
     return {name: str(text) for name, text in said.items() if isinstance(text, (str, int)) and text}
 
@@ -148,7 +148,7 @@ def _columns(clouds: dict[str, Any]) -> dict[str, Column]:
 
 
 def _steps(clouds: dict[str, Any], name: str, rows: int) -> np.ndarray:
-    """All steps of a quantity, (step, row): before learning and after, angle by angle."""
+    """Return all steps of a quantity, (step, row): before learning and after, angle by angle."""
     parts = [np.asarray(part, float).reshape(rows, -1) for cloud in clouds.values() for part in getattr(cloud, name)]
     values = np.concatenate(parts, axis=1).T
     if not np.isfinite(values).all():

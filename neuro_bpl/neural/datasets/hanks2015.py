@@ -31,7 +31,7 @@ LICENCE = "Apache-2.0"
 
 
 def read_hanks(path: Path | str, region: str | None = None) -> xr.DataTree:
-    """A session of a rat that hears clicks on both sides and then goes to the side with more of them.
+    """Return a session of a rat that hears clicks on both sides and then goes to the side with more of them.
 
     Times count from the onset of the stimulus, on a trial clock. `stimulus_off` is therefore its duration, which is
     a few milliseconds in some trials. Both sides begin with a click at zero.
@@ -112,7 +112,7 @@ def _check_fields(path: Path, raw: np.ndarray) -> None:
 
 
 def _numbers(path: Path, name: str, value: Any) -> Float[np.ndarray, " value"]:
-    """Real finite numbers of a field of one trial, in one row."""
+    """Return real finite numbers of a field of one trial, in one row."""
     values = np.asarray(value)
     if (
         values.dtype.kind not in "buif"
@@ -127,7 +127,7 @@ def _numbers(path: Path, name: str, value: Any) -> Float[np.ndarray, " value"]:
 
 
 def _scalars(path: Path, name: str, raw: np.ndarray) -> Float[np.ndarray, " trial"]:
-    """The number that each trial has in a field."""
+    """Return the number that each trial has in a field."""
     found = [_numbers(path, name, value) for value in raw[name]]
     wrong = next((values for values in found if len(values) != 1), None)
     if wrong is not None:
@@ -144,7 +144,7 @@ def _sides(path: Path, name: str, raw: np.ndarray) -> Int[np.ndarray, " trial"]:
 
 
 def _unit_ids(path: Path, raw: np.ndarray) -> list[int]:
-    """Names of the units, the same in all trials."""
+    """Return names of the units, the same in all trials."""
     found = {tuple(_numbers(path, "cellID", value).astype(int).tolist()) for value in raw["cellID"]}
     if len(found) > 1 or not (ids := found.pop()):
         raise _refuse(path, "cellID", sorted(found), "the same units in all trials, at least one")
@@ -152,7 +152,7 @@ def _unit_ids(path: Path, raw: np.ndarray) -> list[int]:
 
 
 def _trains(path: Path, value: Any, n_units: int) -> list[Float[np.ndarray, " spike"]]:
-    """Spike times of each unit in one trial: a cell array, or a plain vector where there is one unit."""
+    """Return spike times of each unit in one trial: a cell array, or a plain vector where there is one unit."""
     cells = list(value.reshape(-1)) if isinstance(value, np.ndarray) and value.dtype == object else [value]
     if len(cells) != n_units:
         raise _refuse(path, "spike_times", f"{len(cells)} cells", f"{n_units}, one for each cellID")
@@ -240,6 +240,6 @@ def sessions_of(folder: str, download: bool = False) -> list[xr.DataTree]:
 
 
 def by(attribute: str, sessions: list[xr.DataTree]) -> dict[str, list[xr.DataTree]]:
-    """Sessions by an attribute, such as their region, in alphabetical order."""
+    """Return sessions by an attribute, such as their region, in alphabetical order."""
     names = sorted({session.attrs[attribute] for session in sessions})
     return {name: [one for one in sessions if one.attrs[attribute] == name] for name in names}

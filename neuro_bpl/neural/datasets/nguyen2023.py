@@ -34,7 +34,7 @@ Mask = Float[np.ndarray, "granule fibre"]
 
 
 def read_connectome(path: Path | str) -> xr.Dataset:
-    """Boutons, granule cells, and the edges between them.
+    """Return boutons, granule cells, and the edges between them.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def read_connectome(path: Path | str) -> xr.Dataset:
 
 
 def connectome(arrays: dict[str, np.ndarray]) -> xr.Dataset:
-    """The arrays of a file with labels and units; edges that are there twice count once.
+    """Return the arrays of a file with labels and units; edges that are there twice count once.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def connectome(arrays: dict[str, np.ndarray]) -> xr.Dataset:
 
 
 def fan_in(graph: xr.Dataset) -> xr.DataArray:
-    """Boutons onto each granule cell."""
+    """Return boutons onto each granule cell."""
     counts = np.bincount(graph["edge_granule"].values, minlength=graph.sizes["granule"])
     return xr.DataArray(counts, dims="granule", attrs={"units": "1", "long_name": "mossy-fibre boutons of a cell"})
 
@@ -109,7 +109,7 @@ def inner_core(graph: xr.Dataset) -> xr.DataArray:
 
 
 def granule_mask(graph: xr.Dataset, n_granule: int, n_mossy: int, seed: int = 0) -> Mask:
-    """A mask of measured wiring: neighbouring cells of the inner core and the axons that they read.
+    """Return a mask of measured wiring: neighbouring cells of the inner core and the axons that they read.
 
     A cell of the core is drawn, and with it its nearest neighbours in the core. Each of their axons is one of the
     model's mossy fibres; where there are more axons than fibres, several share one, evenly, and two axons of one cell
@@ -148,7 +148,7 @@ def granule_mask(graph: xr.Dataset, n_granule: int, n_mossy: int, seed: int = 0)
 
 
 def rewired(mask: Mask, seed: int = 0, trades: int = 5) -> Mask:
-    """A random mask in which every cell has as many fibres, and every fibre as many cells, as in the given one.
+    """Return a random mask in which every cell has as many fibres, and every fibre as many cells, as in the given one.
 
     Pairs of cells trade the fibres that only one of them has (the curveball algorithm, Strona et al. 2014, Nat Commun
     5:4114), `trades` times as many pairs as there are cells.
@@ -168,7 +168,7 @@ def rewired(mask: Mask, seed: int = 0, trades: int = 5) -> Mask:
 
 
 def sharing(mask: Mask) -> float:
-    """Fibres that two cells have in common, root mean square over pairs of cells.
+    """Return fibres that two cells have in common, root mean square over pairs of cells.
 
     Degrees fix its mean over pairs, but not how unevenly pairs share.
     """
@@ -177,7 +177,7 @@ def sharing(mask: Mask) -> float:
 
 
 def _reads(graph: xr.Dataset, cells: Int[np.ndarray, " granule"]) -> Bool[np.ndarray, "granule axon"]:
-    """Which cell reads which of the axons that any of them reads."""
+    """Return which cell reads which of the axons that any of them reads."""
     chosen = np.isin(graph["edge_granule"].values, cells)
     axons = graph["axon"].values[graph["edge_bouton"].values[chosen]]
     row_of = {int(cell): row for row, cell in enumerate(cells)}

@@ -94,7 +94,7 @@ def _is_choice(values: xr.DataArray) -> bool:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks along the last axis; equal ones share their mean rank, and NaN has rank 0."""
+    """Return ranks along the last axis; equal ones share their mean rank, and NaN has rank 0."""
     from scipy.stats import rankdata
 
     return np.nan_to_num(rankdata(values, axis=-1, nan_policy="omit"))

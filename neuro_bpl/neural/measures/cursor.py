@@ -10,7 +10,7 @@ from neuro_bpl.refusals import refusal
 
 
 def velocity(activity: xr.DataArray, decoder: xr.Dataset) -> xr.DataArray:
-    """Velocity of the cursor in a single step, without what it keeps of the step before.
+    """Return velocity of the cursor in a single step, without what it keeps of the step before.
 
     v = M₂ u + m₀ (Golub et al. 2018, Nat Neurosci 21:607; the cursor itself moved at M₁ vₜ₋₁ + v).
 
@@ -43,7 +43,7 @@ def velocity(activity: xr.DataArray, decoder: xr.Dataset) -> xr.DataArray:
 
 
 def progress(velocity: xr.DataArray, direction: xr.DataArray, dt: float = 1.0) -> xr.DataArray:
-    """Progress towards the target in a step of `dt` seconds.
+    """Return progress towards the target in a step of `dt` seconds.
 
     p = dt v·d with the unit vector d from cursor to target (Golub et al. 2018, Nat Neurosci 21:607).
 
@@ -67,7 +67,7 @@ def progress(velocity: xr.DataArray, direction: xr.DataArray, dt: float = 1.0) -
 
 
 def session_progress(session: xr.DataTree) -> xr.DataArray:
-    """Progress (mm) of every step of a session under every mapping, made of the spikes: (mapping, trial)."""
+    """Return progress (mm) of every step of a session under every mapping, made of the spikes: (mapping, trial)."""
     trials, decoders = session["trials"].to_dataset(), session["decoders"].to_dataset()
     counts = session["activity"].to_dataset()["spike_counts"].isel(time=0, drop=True)
     parts = [trials["direction_x"].drop_attrs(), trials["direction_y"].drop_attrs()]
@@ -76,7 +76,7 @@ def session_progress(session: xr.DataTree) -> xr.DataArray:
 
 
 def latents(activity: xr.DataArray, decoder: xr.Dataset) -> xr.DataArray:
-    """Posterior mean of the latents of factor analysis.
+    """Return posterior mean of the latents of factor analysis.
 
     ẑ = β Σᵤ (u − μᵤ), with the z-scored activity Σᵤ (u − μᵤ) (Yu et al. 2009, J Neurophysiol 102:614).
     """
@@ -85,7 +85,7 @@ def latents(activity: xr.DataArray, decoder: xr.Dataset) -> xr.DataArray:
 
 
 def factors(activity: xr.DataArray, decoder: xr.Dataset) -> xr.DataArray:
-    """Latents in orthonormal axes of the intrinsic manifold, in order of the variance shared by the units.
+    """Return latents in orthonormal axes of the intrinsic manifold, in order of the variance shared by the units.
 
     z = D Vᵀ ẑ with the singular values D and right singular vectors V of the loadings (Yu et al. 2009).
     """
@@ -94,7 +94,7 @@ def factors(activity: xr.DataArray, decoder: xr.Dataset) -> xr.DataArray:
 
 
 def pushing_directions(decoder: xr.Dataset) -> xr.DataArray:
-    """Velocity by orthonormalised factor: the mapping inside the intrinsic manifold.
+    """Return velocity by orthonormalised factor: the mapping inside the intrinsic manifold.
 
     B = K η Σ_z V D⁻¹ (Golub et al. 2018, Supplementary Math Note (21)).
     """

@@ -131,7 +131,7 @@ def _at_one_time(
     groups: Int[np.ndarray, " trial"] | None,
     settings: tuple[str, int, int, int],
 ) -> Decoded:
-    """What is decoded from the trials that have all units: all of it from the same trials, and their classes."""
+    """Return what is decoded from the trials that have all units: all of it from the same trials, and their classes."""
     kind, n_splits, seed, n_permutations = settings
     whole = np.isfinite(x).all(1)
     x, targets, groups = x[whole], targets[whole], None if groups is None else groups[whole]
@@ -149,7 +149,7 @@ def _at_one_time(
 
 
 def _splits(x: Any, targets: Any, groups: Any, kind: str, n_splits: int, seed: int) -> list | None:
-    """Trials to fit and to test; None where a class would be missing from either."""
+    """Return trials to fit and to test; None where a class would be missing from either."""
     counts = np.unique(targets, return_counts=True)[1]
     if groups is not None:
         n_groups = len(np.unique(groups))
@@ -200,5 +200,5 @@ def _labelled(found: list[Decoded], responses: xr.DataArray, n_permutations: int
 
 
 def _over(statistic: Callable[[np.ndarray], Any], nulls: Float[np.ndarray, "time draw"]) -> Float[np.ndarray, " time"]:
-    """A statistic of the draws that are finite; NaN where there is none."""
+    """Return a statistic of the draws that are finite; NaN where there is none."""
     return np.array([statistic(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in nulls])

@@ -43,7 +43,7 @@ def participation_ratio(x: Population) -> float:
 
 
 def principal_components(responses: xr.DataArray, n_components: int) -> xr.Dataset:
-    """Scores along the first principal components, the components, and the fraction of variance of each.
+    """Return scores along the first principal components, the components, and the fraction of variance of each.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def principal_components(responses: xr.DataArray, n_components: int) -> xr.Datas
 def leading(
     x: Float[np.ndarray, "condition time unit"], n_components: int
 ) -> Float[np.ndarray, "condition time component"]:
-    """Scores of each condition and time along the first components, at most as many as vary."""
+    """Return scores of each condition and time along the first components, at most as many as vary."""
     flat = rows(x)
     deviations = centred(flat)
     values, vectors = np.linalg.eigh(deviations.T @ deviations)

@@ -16,7 +16,7 @@ ITERATIONS = 20_000  # more than factor analysis has been seen to need
 
 
 def intrinsic_manifold(activity: xr.DataArray, n_factors: int = 10) -> xr.Dataset:
-    """Factor analysis of the z-scored activity: x = L z + ε with ε ~ N(0, Ψ), Ψ diagonal.
+    """Return factor analysis of the z-scored activity: x = L z + ε with ε ~ N(0, Ψ), Ψ diagonal.
 
     Latents are read out by their posterior mean, β = Lᵀ (L Lᵀ + Ψ)⁻¹ (Yu et al. 2009, J Neurophysiol 102:614).
 
@@ -64,7 +64,7 @@ def intrinsic_manifold(activity: xr.DataArray, n_factors: int = 10) -> xr.Datase
 
 
 def mapping(manifold: xr.Dataset, activity: xr.DataArray, intended: xr.DataArray) -> xr.Dataset:
-    """The intuitive mapping: intended velocity regressed on the normalised latents.
+    """Return the intuitive mapping: intended velocity regressed on the normalised latents.
 
     v = K Σ_z ẑ + k₀, by least squares over samples.
 
@@ -95,7 +95,7 @@ def mapping(manifold: xr.Dataset, activity: xr.DataArray, intended: xr.DataArray
 
 
 def permuted(mapping: xr.Dataset, order: Int[np.ndarray, " latent"]) -> xr.Dataset:
-    """The mapping with its latents in another order: a within-manifold perturbation.
+    """Return the mapping with its latents in another order: a within-manifold perturbation.
 
     M₂ = K η Σ_z β Σᵤ and m₀ = k₀ − M₂ μᵤ, with η the permutation (Golub et al. 2018, Supplementary Math Note).
 
@@ -121,7 +121,7 @@ def permuted(mapping: xr.Dataset, order: Int[np.ndarray, " latent"]) -> xr.Datas
 
 
 def residual_share(activity: xr.DataArray, manifold: xr.Dataset) -> float:
-    """Share of the variance of the z-scored activity that lies outside the space of the loadings.
+    """Return share of the variance of the z-scored activity that lies outside the space of the loadings.
 
     1 − ‖Uᵀ x‖² / ‖x‖², with U an orthonormal basis of the manifold and x = Σᵤ (u − ⟨u⟩); NaN where nothing varies.
     """

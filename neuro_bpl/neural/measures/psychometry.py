@@ -136,7 +136,7 @@ def fit(x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"]) -> tu
 def _counted(
     x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"]
 ) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, "side value"]]:
-    """Each value of evidence, and how often choices went right and left at it."""
+    """Return each value of evidence, and how often choices went right and left at it."""
     values, place = np.unique(x, return_inverse=True)
     return values, np.stack([np.bincount(place, chosen, len(values)) for chosen in (right, ~right)])
 
@@ -155,14 +155,14 @@ def _starts(
 def _best(
     values: Float[np.ndarray, " value"], counts: np.ndarray, starts: list[tuple[float, ...]], refuse: bool = True
 ) -> tuple[float, ...]:
-    """The likeliest fit, and its log-likelihood; one that does not converge is refused, or taken as it is."""
+    """Return the likeliest fit, and its log-likelihood; one that does not converge is refused, or taken as it is."""
     from scipy.optimize import minimize
 
     scale = np.abs(values).max()
     bounds = [(None, None), (None, None), (0, MOST_LAPSES), (0, MOST_LAPSES)]
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """Negative log-likelihood, and its gradient."""
+        """Return negative log-likelihood, and its gradient."""
         low, span = parameters[3], 1 - parameters[2] - parameters[3]
         exact = _probability(parameters, values / scale)
         probability = np.clip(exact, 1e-12, 1 - 1e-12)
@@ -182,7 +182,7 @@ def _best(
 
 
 def fractions(x: Float[np.ndarray, " trial"], right: Bool[np.ndarray, " trial"], n_bins: int) -> xr.Dataset:
-    """Part of the trials of each bin of evidence that go right, with Wilson's 95 % interval."""
+    """Return part of the trials of each bin of evidence that go right, with Wilson's 95 % interval."""
     from scipy.stats import binomtest
 
     n_bins = arguments.whole("n_bins", n_bins, "trials are put into so many bins", "n_bins=9", low=1, high=100_000)
@@ -214,7 +214,7 @@ def _probability(parameters: np.ndarray, x: Float[np.ndarray, " trial"]) -> Floa
 
 
 def _table(trials: Any) -> xr.Dataset:
-    """Columns of the trials."""
+    """Return columns of the trials."""
     if isinstance(trials, xr.DataTree) and "trials" in trials.children:
         return trials["trials"].to_dataset()
     if not isinstance(trials, xr.Dataset):
@@ -224,7 +224,7 @@ def _table(trials: Any) -> xr.Dataset:
 
 
 def _columns(table: xr.Dataset, evidence: str, choice: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """Evidence and choice of the trials that have both, and how many have not."""
+    """Return evidence and choice of the trials that have both, and how many have not."""
     for role, name in (("evidence", evidence), ("choice", choice)):
         numbers = [str(key) for key, values in table.variables.items() if values.dtype.kind in "biuf"]
         sides = [key for key in numbers if np.isin(table[key].values, (0, 1)).all()]

@@ -92,12 +92,12 @@ def movement_specific_change(
 
 
 def by_angle(changes: Float[np.ndarray, " tested"], angles: AfterAngles) -> tuple[Float[np.ndarray, " pattern"], ...]:
-    """Changes of the patterns of each angle."""
+    """Return changes of the patterns of each angle."""
     return tuple(changes[angles == angle] for angle in np.unique(angles))
 
 
 def mean_change(changes: Float[np.ndarray, " tested"], angles: AfterAngles) -> Interval:
-    """Mean over angles of the mean change of each, with a 95 % bootstrap interval over patterns within angles.
+    """Return mean over angles of the mean change of each, with a 95 % bootstrap interval over patterns within angles.
 
     Patterns before learning stay as they are. Where patterns of a trial resemble one another the interval is too
     narrow: time steps are drawn as if they were independent.
@@ -117,7 +117,7 @@ def mean_change(changes: Float[np.ndarray, " tested"], angles: AfterAngles) -> I
 def chance_of_change(
     before: Before, after: After, neighbours: int = NEIGHBOURS, draws: int = 200, seed: int = 0
 ) -> tuple[float, float]:
-    """Upper 95 % bound of the change of labels dealt out at random, and the p-value of the one that was found.
+    """Return upper 95 % bound of the change of labels dealt out at random, and the p-value of the one that was found.
 
     A permutation test of whether patterns before and after learning come from one repertoire (`scipy.stats`).
     """
@@ -148,7 +148,7 @@ def variance_change(before: Before, after: After, pushing: Float[np.ndarray, "ve
 
 
 def _whitening(patterns: Before) -> Float[np.ndarray, "factor factor"]:
-    """A matrix that turns Mahalanobis distances in units of the patterns' covariance into Euclidean ones."""
+    """Return a matrix that turns Mahalanobis distances in units of the patterns' covariance into Euclidean ones."""
     inverse = np.linalg.inv(np.atleast_2d(np.cov(patterns.T, bias=True)))
     return np.linalg.cholesky(inverse)
 

@@ -13,7 +13,7 @@ RESULTS = ("mean", "sem", "n_trials")
 
 
 def psth(responses: xr.DataArray, condition: str = "condition") -> xr.Dataset:
-    """Mean over the trials of each condition, its standard error, and the number of trials: `(…, time, unit)`.
+    """Return mean over the trials of each condition, its standard error, and the number of trials: `(…, time, unit)`.
 
     The first dim is called as the condition.
 
@@ -69,7 +69,7 @@ def psth(responses: xr.DataArray, condition: str = "condition") -> xr.Dataset:
 def tuning_curve(
     responses: xr.DataArray, variable: str, edges: Sequence[float], window: tuple[float, float]
 ) -> xr.Dataset:
-    """Mean response in a window of time by the value of a variable, with its error and trials: `(value, unit)`.
+    """Return mean response in a window of time by the value of a variable, with its error and trials: `(value, unit)`.
 
     Parameters
     ----------

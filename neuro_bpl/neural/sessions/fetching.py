@@ -37,7 +37,7 @@ class Recording:
     originals: Mapping[str, str]
 
     def addresses(self, file: str) -> list[str]:
-        """URLs of a file, in the order of asking: the mirror of one's own, else the public ones."""
+        """Return URLs of a file, in the order of asking: the mirror of one's own, else the public ones."""
         own = os.environ.get(MIRROR_VARIABLE)
         if own:
             return [f"{own.removesuffix('/')}/{file}"]
@@ -109,7 +109,7 @@ RECORDINGS: Mapping[str, Recording] = {
 
 
 def fetch(name: str, folder: Path | str | None = None) -> list[Path]:
-    """The files of a public recording; those that the folder lacks are downloaded.
+    """Return the files of a public recording; those that the folder lacks are downloaded.
 
     A file appears in the folder once its content is known to be right; one that is there already is checked, and
     neither fetched again nor written over.
@@ -147,13 +147,13 @@ def fetch(name: str, folder: Path | str | None = None) -> list[Path]:
 
 
 def paths(name: str, folder: Path | str | None = None) -> list[Path]:
-    """Where the files of a public recording lie, or will; nothing is looked at or fetched."""
+    """Return where the files of a public recording lie, or will; nothing is looked at or fetched."""
     place = Path(folder) if folder is not None else data_folder(None) / FOLDER
     return [place / file for file in RECORDINGS[name].files]
 
 
 def _fetch(recording: Recording, path: Path) -> Path:
-    """One file, in place."""
+    """Return one file, in place."""
     file = next(file for file in recording.files if path.as_posix().endswith(file))
     checksum = recording.files[file]
 

@@ -14,7 +14,7 @@ COMPRESSED = 15  # type of an element that holds another one, compressed
 
 
 def variables(path: Path) -> list[str]:
-    """Names of a file's variables.
+    """Return names of a file's variables.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def variables(path: Path) -> list[str]:
 
 
 def read_variable(path: Path, name: str, as_objects: bool = False) -> Any:
-    """One variable of a file: an array; of a struct array, a structured one.
+    """Return one variable of a file: an array; of a struct array, a structured one.
 
     With `as_objects` dims of length one are gone, and a struct is an object whose fields are attributes.
 
@@ -69,14 +69,14 @@ def check_integrity(path: Path) -> None:
 
 
 def damage(path: Path, error: Exception) -> ValueError:
-    """The refusal of a file that cannot be read as MATLAB's."""
+    """Return the refusal of a file that cannot be read as MATLAB's."""
     why = f"it is damaged, cut short or of another version ({type(error).__name__}: {error})"
     fix = "fetch it again, or save it again: save -v7 in MATLAB, scipy.io.savemat(…, do_compression=True)"
     return refusal("file", str(path), "a whole, compressed MATLAB file (save -v7)", why, fix)
 
 
 def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and data of each top-level element."""
+    """Yield type and data of each top-level element."""
     if not content.startswith(SIGNATURE) or content[126:HEADER] not in (b"IM", b"MI"):
         raise ValueError("its header is not that of MATLAB 5")
     order = "<" if content[126:HEADER] == b"IM" else ">"

@@ -23,7 +23,7 @@ KNOWN = "an NWB file, or a MATLAB file of Hanks et al. 2015 or Golub et al. 2018
 
 
 def read(path: Path | str, format: str | None = None, **options: Any) -> xr.DataTree:
-    """A recorded session from a file.
+    """Return a recorded session from a file.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def read(path: Path | str, format: str | None = None, **options: Any) -> xr.Data
 
 
 def existing_file(path: Path | str) -> Path:
-    """The path of a file that is there and is not empty.
+    """Return the path of a file that is there and is not empty.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def existing_file(path: Path | str) -> Path:
 
 
 def format_of(path: Path) -> str:
-    """The format of a file, by its content; a key of `READERS`.
+    """Return the format of a file, by its content; a key of `READERS`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def _hdf5_format(path: Path) -> str:
 
 
 def _guess(head: bytes) -> tuple[str, str]:
-    """What else a file may be, by its first bytes; and what to do then."""
+    """Return what else a file may be, by its first bytes; and what to do then."""
     if head.startswith(MATLAB_7_3):
         return (
             "it is a MATLAB file of version 7.3",

@@ -39,7 +39,7 @@ def from_arrays(
     behaviour: Mapping[str, xr.DataArray] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
-    """A session from plain arrays.
+    """Return a session from plain arrays.
 
     A column is `(values, unit, meaning)`, such as `(times, "s", "stimulus onset")`; columns of trials whose unit is "s"
     are events that activity can be aligned to.
@@ -142,7 +142,7 @@ def validate(session: xr.DataTree) -> None:
 
 
 def spike_times(session: xr.DataTree, unit: int, trial: int | None = None) -> Float[np.ndarray, " spike"]:
-    """Times (s) of one unit's spikes by its position; on a trial clock those of one trial.
+    """Return times (s) of one unit's spikes by its position; on a trial clock those of one trial.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def spike_times(session: xr.DataTree, unit: int, trial: int | None = None) -> Fl
 
 
 def event_names(session: xr.DataTree) -> tuple[str, ...]:
-    """Columns of trials that are moments: their unit is "s", and they do not say what was recorded."""
+    """Return columns of trials that are moments: their unit is "s", and they do not say what was recorded."""
     validate(session)
     columns = session["trials"].data_vars.items()
     return tuple(str(n) for n, v in columns if v.attrs["units"] == "s" and v.dims == ("trial",) and n not in RECORDED)
@@ -186,7 +186,7 @@ def _trials(trials: Columns) -> xr.Dataset:
 def _table(
     group: str, columns: Columns, dim: str, names: Sequence[Any] | None = None, size: int | None = None
 ) -> xr.Dataset:
-    """Columns of one dim, each with unit and meaning."""
+    """Return columns of one dim, each with unit and meaning."""
     fix = '{"name": (values, "s", "what it is")}'
     expect(group, columns, Mapping, "a mapping of columns", "columns have names", fix)
     if isinstance(columns, (xr.Dataset, xr.DataTree)):
@@ -231,7 +231,7 @@ def _check_name(group: str, name: Any) -> None:
 
 
 def _spikes(spike_times: Sequence[Any], clock: str, n_trials: int) -> tuple[xr.Dataset, int]:
-    """All spikes as one table, sorted by trial, unit and time; and the number of units."""
+    """Return all spikes as one table, sorted by trial, unit and time; and the number of units."""
     fix = "spike_times[unit], or spike_times[trial][unit] on a trial clock"
     if not isinstance(spike_times, (list, tuple, np.ndarray)):
         raise refusal("spike_times", spike_times, "a list of arrays of seconds", "each unit has its own", fix)
@@ -270,7 +270,7 @@ def _activity(activity: Mapping[str, xr.DataArray], trials: xr.Dataset) -> xr.Da
 
 
 def _train(given: Any) -> Float[np.ndarray, " spike"]:
-    """Sorted spike times of one unit."""
+    """Return sorted spike times of one unit."""
     try:
         train = np.asarray(given)
     except (TypeError, ValueError):
@@ -282,7 +282,7 @@ def _train(given: Any) -> Float[np.ndarray, " spike"]:
 
 
 def _given(group: str, arrays: Any) -> bool:
-    """Whether there are any arrays; refused where they are no mapping (`ValueError`)."""
+    """Return whether there are any arrays; refused where they are no mapping (`ValueError`)."""
     fix = f'{{"{group}": array}}'
     expect(group, arrays, Mapping, "a mapping of names to DataArrays", "arrays have names", fix)
     if isinstance(arrays, xr.DataTree):
@@ -304,7 +304,7 @@ def _check_arrays(group: str, arrays: Mapping[str, xr.DataArray]) -> None:
 
 
 def _merged(group: str, arrays: Mapping[str, xr.DataArray]) -> xr.Dataset:
-    """Arrays as one dataset; refused where axes of one name differ, along which values would be filled in."""
+    """Return arrays as one dataset; refused where axes of one name differ, along which values would be filled in."""
     named = [values.rename(name) for name, values in arrays.items()]
     try:
         return xr.merge(named, join="exact", compat="identical").drop_attrs(deep=False)
@@ -325,7 +325,7 @@ def _behaviour(behaviour: Mapping[str, xr.DataArray]) -> xr.Dataset:
 
 
 def _n_units(of_spikes: int | None, activity: xr.Dataset) -> int | None:
-    """Number of units, on which spikes and activity agree; None where neither has units."""
+    """Return number of units, on which spikes and activity agree; None where neither has units."""
     of_activity = activity.sizes.get("unit")
     if None not in (of_spikes, of_activity) and of_spikes != of_activity:
         got, why = f"spikes of {of_spikes} units, activity of {of_activity}", "both are of the session's units"

@@ -23,11 +23,11 @@ class Target:
     parts: Float[np.ndarray, "part condition time unit"]
 
     def of_units(self, units: Int[np.ndarray, " chosen"]) -> "Target":
-        """The same of chosen units."""
+        """Return the same of chosen units."""
         return Target(self.means[..., units], self.parts[..., units])
 
     def halves(self) -> tuple[Float[np.ndarray, "condition time unit"], Float[np.ndarray, "condition time unit"]]:
-        """Averages of either half of the parts."""
+        """Return averages of either half of the parts."""
         middle = len(self.parts) // 2
         return self.parts[:middle].mean(0), self.parts[middle:].mean(0)
 
@@ -47,7 +47,7 @@ class Recorded:
         return self.targets[0].means.shape[-1]
 
     def at(self, chosen: Bool[np.ndarray, " time"]) -> "Recorded":
-        """The same at chosen times; the others are counted as left out."""
+        """Return the same at chosen times; the others are counted as left out."""
         targets = tuple(Target(one.means[:, chosen], one.parts[:, :, chosen]) for one in self.targets)
         left_out = {**self.left_out, "times": self.left_out["times"] + int((~chosen).sum())}
         return replace(self, targets=targets, times=self.times[chosen], left_out=left_out)
@@ -56,7 +56,7 @@ class Recorded:
 def recorded_averages(
     recording: xr.DataArray, condition: str, *, n_splits: int, n_parts: int, normalise: str, seed: int
 ) -> Recorded:
-    """Condition averages of all trials, and of `n_parts` parts of them, dealt out anew for each split.
+    """Return condition averages of all trials, and of `n_parts` parts of them, dealt out anew for each split.
 
     Left out and counted are: trials without a label or without any value; units that are silent, or of which some
     condition has fewer than `n_parts` trials; and then times at which an average lacks a unit. Units may come from
@@ -105,7 +105,7 @@ def recorded_averages(
 def model_averages(
     name: str, model: xr.DataArray, recorded: Recorded, condition: str
 ) -> Float[np.ndarray, "seed condition time unit"]:
-    """Condition averages of each network, interpolated linearly onto the recording's times."""
+    """Return condition averages of each network, interpolated linearly onto the recording's times."""
     if model.dims != ("seed", *DIMS):
         fix = "responses.expand_dims(seed=[0]) of a single network"
         raise refusal(name, model.dims, f"dims {('seed', *DIMS)}", "the unit of inference is the network", fix)
@@ -128,7 +128,7 @@ def model_averages(
 
 
 def _groups(recorded: Bool[np.ndarray, "trial unit"], codes: Int[np.ndarray, " trial"]) -> Int[np.ndarray, " trial"]:
-    """Trials of one condition in which the same units were recorded (−1: trials left out)."""
+    """Return trials of one condition in which the same units were recorded (−1: trials left out)."""
     patterns = np.unique(recorded, axis=0, return_inverse=True)[1].reshape(-1)
     return np.where(codes < 0, -1, codes * (patterns.max(initial=0) + 1) + patterns)
 
@@ -140,7 +140,7 @@ def _sufficient(
     n_conditions: int,
     n_parts: int,
 ) -> Bool[np.ndarray, " unit"]:
-    """Units of which every condition has a group of at least `n_parts` trials."""
+    """Return units of which every condition has a group of at least `n_parts` trials."""
     enough = np.zeros((n_conditions, recorded.shape[1]), bool)
     for group in np.unique(groups[groups >= 0]):
         members = np.flatnonzero(groups == group)

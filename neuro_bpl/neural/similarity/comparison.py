@@ -142,7 +142,7 @@ def compare(
 def _sessions(
     recording: xr.DataArray | Mapping[str, xr.DataArray], performance: float | Mapping[str, float] | None
 ) -> dict[str | None, tuple[xr.DataArray, float | None]]:
-    """Recordings by session, each with the animal's performance; a single one is called None."""
+    """Return recordings by session, each with the animal's performance; a single one is called None."""
     if not isinstance(recording, Mapping):
         if isinstance(performance, Mapping):
             got, why = list(performance), "the recording is of one session"
@@ -161,7 +161,7 @@ def _sessions(
 
 
 def _joined(tables: list[xr.Dataset], dim: str, labels: list) -> xr.Dataset:
-    """Tables along a dim; one that has no label is left as it is."""
+    """Return tables along a dim; one that has no label is left as it is."""
     return tables[0] if labels == [None] else xr.concat(tables, dim).assign_coords({dim: labels})
 
 
@@ -177,7 +177,7 @@ def _recorded(
 
 
 def _about(contests: list[Scoring], performance: float | None) -> dict[str, Any]:
-    """What was recorded in a session, and what of it was left out."""
+    """Return what was recorded in a session, and what of it was left out."""
     recorded = [contest.recorded for contest in contests]
     left_out = {**recorded[0].left_out, "times": max(one.left_out["times"] for one in recorded)}
     about = {"n_conditions": len(recorded[0].conditions), "n_units": recorded[0].n_units}
@@ -215,7 +215,7 @@ def _check_times(times: Float[np.ndarray, " time"], chosen: list[Measure]) -> No
 def _contest(
     stage: Stage, recorded: Recorded, condition: str, chosen: list[Measure], resampling: Resampling
 ) -> Scoring:
-    """Averages at the times that every network in use and the recording have."""
+    """Return averages at the times that every network in use and the recording have."""
     if not recorded.times.size:
         raise refusal(
             "recording", "no time with all units", "one or more", "units are compared together", "fewer units"

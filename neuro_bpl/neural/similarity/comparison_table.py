@@ -104,7 +104,7 @@ def _differences(at: dict, dims: tuple[str, ...]) -> list[str]:
 
 
 def _notes(result: xr.Dataset) -> list[str]:
-    """What was compared, what was left out, and what the intervals cover."""
+    """Return what was compared, what was left out, and what the intervals cover."""
     sessions = [f"{name}: " for name in result["session"].values] if "session" in result.dims else [""]
     notes = [note for session in sessions for note in _recorded(result, session)]
     low, high = result.attrs.get("matched", (None, None))
@@ -119,7 +119,7 @@ def _notes(result: xr.Dataset) -> list[str]:
 
 
 def _recorded(result: xr.Dataset, session: str) -> list[str]:
-    """What was recorded in a session, called by how its attributes begin."""
+    """Return what was recorded in a session, called by how its attributes begin."""
     own = {name.removeprefix(session): value for name, value in result.attrs.items() if name.startswith(session)}
     left = [f"{name.removeprefix('left_out ')}: {number}" for name, number in own.items() if "left_out" in name]
     found = result.sel(session=session.removesuffix(": ")) if session else result

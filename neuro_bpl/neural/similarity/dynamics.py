@@ -35,7 +35,7 @@ def delay_embedded(x: Trajectories, n_delays: int) -> Float[np.ndarray, "conditi
 
 
 def linear_operator(x: Trajectories, *, n_delays: int = 4, rank: int = 6) -> Operator:
-    """A = argmin Σ_t ‖v_{t+1} − A v_t‖²,  v the first left singular vectors of the delay-embedded trajectories.
+    """Return a = argmin Σ_t ‖v_{t+1} − A v_t‖²,  v the first left singular vectors of the delay-embedded trajectories.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def change_of_basis(a: Operator, b: Operator) -> Operator:
 
 
 def _climbed(a: Operator, b: Operator, basis: Bases, n_iterations: int) -> tuple[Bases, Float[np.ndarray, " start"]]:
-    """Bases after so many iterations, or when none gains any more, and the traces that they reach."""
+    """Return bases after so many iterations, or when none gains any more, and the traces that they reach."""
     shift = np.linalg.norm(a, 2) * np.linalg.norm(b, 2)
     reached = np.full(len(basis), -np.inf)
     for _ in range(n_iterations):
@@ -146,7 +146,7 @@ def operator_distance(a: Operator, b: Operator) -> float:
 def dynamical_similarity(
     x: Trajectories, y: Float[np.ndarray, "condition_y time_y unit_y"], *, n_delays: int = 4, rank: int = 6
 ) -> float:
-    """Similarity of the operators of two populations, from −1 to 1; NaN where one of them is constant.
+    """Return similarity of the operators of two populations, from −1 to 1; NaN where one of them is constant.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def unbiased_hsic(k: Float[np.ndarray, "n n"], kk: Float[np.ndarray, "n n"]) -> 
 def paired_rows(
     x: Population, y: Population, at_least: int = 2
 ) -> tuple[Float[np.ndarray, "sample unit"], Float[np.ndarray, "sample unit_y"]]:
-    """Both populations as `(sample, unit)`; refused where they have not the same samples."""
+    """Return both populations as `(sample, unit)`; refused where they have not the same samples."""
     first, second = rows(x), rows(y)
     if len(first) != len(second) or len(first) < at_least:
         got, fix = (len(first), len(second)), "condition_means of both, at the same times"

@@ -103,7 +103,7 @@ def predictivity(n_components: int = 8, n_folds: int = 5) -> Measure:
 
 
 def canonical(n_components: int = 4, n_folds: int = 5) -> Measure:
-    """Mean canonical correlation of the leading components, in conditions that were not fitted.
+    """Return mean canonical correlation of the leading components, in conditions that were not fitted.
 
     The ceiling is too low for noisy recordings: both halves have directions that noise has turned, a model has not.
     """
@@ -121,7 +121,7 @@ def canonical(n_components: int = 4, n_folds: int = 5) -> Measure:
 
 
 def procrustes(n_folds: int = 5) -> Measure:
-    """Correlation of recorded activity with the model's, rotated and scaled to fit in other conditions."""
+    """Return correlation of recorded activity with the model's, rotated and scaled to fit in other conditions."""
 
     def score(model: Averages, target: Target) -> float:
         if not varies(model):
@@ -132,7 +132,7 @@ def procrustes(n_folds: int = 5) -> Measure:
 
 
 def kernel() -> Measure:
-    """Unbiased linear CKA over conditions and times."""
+    """Return unbiased linear CKA over conditions and times."""
 
     def score(model: Averages, target: Target) -> float:
         return cka(model, target.means)
@@ -145,7 +145,7 @@ def kernel() -> Measure:
 
 
 def representational(method: str = "pearson") -> Measure:
-    """Correlation of the distances between conditions (all times), cross-validated over trials in the recording.
+    """Return correlation of the distances between conditions (all times), cross-validated over trials in the recording.
 
     The power of distances sets the ceiling of Pearson's correlation; that of ranks is corrected as correlations are,
     and is too low for noisy recordings.
@@ -174,7 +174,7 @@ def representational(method: str = "pearson") -> Measure:
 
 
 def dynamical(n_delays: int = 4, rank: int = 6) -> Measure:
-    """Similarity of linear operators fitted to delay-embedded trajectories, up to an orthogonal change of basis.
+    """Return similarity of linear operators fitted to delay-embedded trajectories, up to an orthogonal change of basis.
 
     It does not tell rules apart: noise changes the operator of a recording and not that of a model, so that a model
     with other dynamics may come to lie closer than the true one.
@@ -215,7 +215,7 @@ DEFAULTS = ("predictivity", "procrustes", "cka", "rsa")
 
 
 def measure(name: str, **options: Any) -> Measure:
-    """The measure called `name`, with options such as `n_components` other than their defaults.
+    """Return the measure called `name`, with options such as `n_components` other than their defaults.
 
     Raises
     ------

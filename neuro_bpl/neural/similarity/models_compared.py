@@ -44,7 +44,7 @@ def entrants(models: Any, condition: str, snapshots: str) -> dict[str, xr.DataAr
 
 
 def _axes(model: Any) -> list[str]:
-    """Dims of a sweep; none of anything else."""
+    """Return dims of a sweep; none of anything else."""
     if not isinstance(model, xr.DataTree) or "activity" not in model or "rates" not in model["activity"]:
         return []
     return [str(dim) for dim in model["activity"]["rates"].dims if dim not in (*DIMS, *LEADING)]

@@ -25,7 +25,7 @@ def stages_of(
     performance: Mapping[str, Any] | None,
     matched: tuple[float, float] | None,
 ) -> dict[Any, Stage]:
-    """Stages by snapshot; a single one, called None, where responses have no such dim.
+    """Return stages by snapshot; a single one, called None, where responses have no such dim.
 
     Raises
     ------

@@ -51,7 +51,7 @@ def cross_validated_distances(
 
 
 def rdm(responses: xr.DataArray) -> xr.DataArray:
-    """Squared distances per feature between conditions (`(condition, other)`): times and units are features.
+    """Return squared distances per feature between conditions (`(condition, other)`): times and units are features.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def rdm_similarity(
 
 
 def rdm_ceiling(rdms: Float[np.ndarray, "subject pair"]) -> tuple[float, float]:
-    """Lower and upper bound of what the best model scores on average over subjects (Nili et al. 2014).
+    """Return lower and upper bound of what the best model scores on average over subjects (Nili et al. 2014).
 
     Lower: the mean correlation of each subject with the mean of the others. Upper: with the mean of all. RDMs are
     standardised first, for which these are bounds of Pearson's correlation; one that tells no pair apart correlates by

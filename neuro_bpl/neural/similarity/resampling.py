@@ -60,7 +60,7 @@ def ceiling(reliability: float, factor: float = 2.0) -> float:
 
 
 def orders(n_conditions: int, n_permutations: int, random: np.random.Generator) -> Int[np.ndarray, "order condition"]:
-    """Orders of the conditions other than their own: all of them where there are no more than `n_permutations`.
+    """Return orders of the conditions other than their own: all of them where there are no more than `n_permutations`.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def p_of_null(score: float, null: Float[np.ndarray, " draw"]) -> float:
 
 
 def known_draws(null: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " known"]:
-    """The draws that are finite, where at least half are; otherwise none, as too little is known of the others.
+    """Return the draws that are finite, where at least half are; otherwise none, as too little is known of the others.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def folds(n_conditions: int, n_folds: int) -> list[Bool[np.ndarray, " condition"
 
 
 def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
-    """P-values adjusted for their number, p̃₍ᵢ₎ = max_{j ≤ i} min(1, (m − j + 1) p₍ⱼ₎) (Holm 1979); NaN stays.
+    """Return P-values adjusted for their number, p̃₍ᵢ₎ = max_{j ≤ i} min(1, (m − j + 1) p₍ⱼ₎) (Holm 1979); NaN stays.
 
     Examples
     --------

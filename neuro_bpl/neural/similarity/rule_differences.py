@@ -8,7 +8,7 @@ Interval = tuple[float, float, float]
 
 
 def over_seeds(scores: Float[np.ndarray, " seed"]) -> Interval:
-    """Mean and 95 % interval over networks (Student's t); NaN where there are fewer than two.
+    """Return mean and 95 % interval over networks (Student's t); NaN where there are fewer than two.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def over_seeds_and_units(
 
 
 def _half_width(shares: Float[np.ndarray, " share"], freedom: Int[np.ndarray, " share"]) -> float:
-    """Half of a 95 % interval whose variance has these shares, their degrees of freedom joined."""
+    """Return half of a 95 % interval whose variance has these shares, their degrees of freedom joined."""
     variance = float(shares.sum())
     if not variance > 0:
         return variance  # 0, or unknown

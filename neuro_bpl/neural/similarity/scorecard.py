@@ -42,7 +42,7 @@ BY_PAIR = {
 def labelled(
     contest: Scoring, chosen: Sequence[Measure], performances: Mapping[str, Float[np.ndarray, " seed"]]
 ) -> xr.Dataset:
-    """All that was found, labelled."""
+    """Return all that was found, labelled."""
     rules = list(contest.models)
     found = [evaluated(one, contest) for one in chosen]
     seeds = max(len(used) for used in contest.used.values())
@@ -73,7 +73,7 @@ def labelled(
 
 
 def _padded(found: Mapping[str, Any], rules: list[str], key: str, n_seeds: int) -> Float[np.ndarray, "rule seed"]:
-    """One row a rule; NaN where it has fewer networks than another."""
+    """Return one row a rule; NaN where it has fewer networks than another."""
     table = np.full((len(rules), n_seeds), np.nan)
     for row, rule in zip(table, rules, strict=True):
         row[: len(found[rule][key])] = found[rule][key]
@@ -81,7 +81,7 @@ def _padded(found: Mapping[str, Any], rules: list[str], key: str, n_seeds: int) 
 
 
 def decided(result: xr.Dataset, level: float) -> xr.Dataset:
-    """P-values adjusted for all tests of this result, and the rule that differs from every other one.
+    """Return P-values adjusted for all tests of this result, and the rule that differs from every other one.
 
     A rule that scores higher than the others may still be far from the recording, which may be of neither. So it is
     `closest` only if it also exceeds the null (`p_null` at most `level`) and the baseline, if there is one. That is

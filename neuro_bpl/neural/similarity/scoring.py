@@ -44,7 +44,7 @@ class Scoring:
 def scores_of(
     one: Measure, contest: Scoring, rule: str, order: Any = None, units: Any = None, split: int | None = None
 ) -> Float[np.ndarray, " seed"]:
-    """Score of each network (NaN: left out), with conditions in another order, or of other units."""
+    """Return score of each network (NaN: left out), with conditions in another order, or of other units."""
     every = contest.recorded.targets if one.of_split else contest.recorded.targets[:1]
     targets = every if split is None else [every[split % len(every)]]
     targets = targets if units is None else [target.of_units(units) for target in targets]
@@ -68,7 +68,7 @@ def _common(target: Target) -> Float[np.ndarray, "condition time unit"]:
 
 
 def evaluated(one: Measure, contest: Scoring) -> dict[str, Any]:
-    """Everything that is told of one measure, by rule and by pair of rules."""
+    """Return everything that is told of one measure, by rule and by pair of rules."""
     how, recorded, rules = contest.resampling, contest.recorded, list(contest.models)
     random = np.random.default_rng([how.seed, 1])  # Trials are split by a stream of their own.
     reliability = float(np.mean([one.reliability(target) for target in recorded.targets]))
@@ -111,7 +111,7 @@ def _of_pair(one: Measure, first: Any, second: Any, drawn: Any, n_units: int) ->
 
 
 def _ceilings(one: Measure, recorded: Recorded, samples: Any) -> Float[np.ndarray, " draw"]:
-    """Ceiling of each sample of units, from the split that its scores are from."""
+    """Return ceiling of each sample of units, from the split that its scores are from."""
     n_splits, found = len(recorded.targets), []
     for k, units in enumerate(samples):
         target = recorded.targets[k % n_splits].of_units(units)
@@ -120,7 +120,7 @@ def _ceilings(one: Measure, recorded: Recorded, samples: Any) -> Float[np.ndarra
 
 
 def _normalised(scores: Any, drawn: Any, n_units: int) -> dict[str, float]:
-    """Mean score over ceiling, whose interval carries the uncertainty of the ceiling, too."""
+    """Return mean score over ceiling, whose interval carries the uncertainty of the ceiling, too."""
     low, high = over_seeds_and_units(scores, known_draws(drawn), n_units)
     return {"mean_normalised": _mean(scores), "normalised_low": low, "normalised_high": high}
 

@@ -16,7 +16,7 @@ RECORD = 1 + N_COLOURS * SIZE * SIZE  # a label, then the planes of red, green a
 
 
 def read_cifar10(folder: Path) -> ImageSet:
-    """The six files of a folder as images (image, height, width, colour); the last fifth to train on validates.
+    """Return the six files of a folder as images (image, height, width, colour); the last fifth to train on validates.
 
     The files may hold any number of images, all the same one (10 000 in the original).
 
@@ -46,7 +46,7 @@ def read_cifar10(folder: Path) -> ImageSet:
 
 
 def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (image, height, width, colour) and labels of one file.
+    """Return images (image, height, width, colour) and labels of one file.
 
     Raises
     ------

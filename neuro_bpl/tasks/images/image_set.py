@@ -39,7 +39,7 @@ class ImageSet:
 
 
 def read_digits() -> ImageSet:
-    """The 8×8 digits embedded in scikit-learn: 1077 train, 360 validation, 360 test, stratified."""
+    """Return the 8×8 digits embedded in scikit-learn: 1077 train, 360 validation, 360 test, stratified."""
     images, targets = _digits()
     places = np.split(np.load(DIGITS_SPLIT), [1077, 1437])
     parts = dict(zip(SPLITS, places, strict=True))
@@ -65,7 +65,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def absence(name: str, folder: Path, missing: Sequence[str], note: str, fix: str) -> FileNotFoundError:
-    """An error that says which files of a data set are missing, and how they come to where they belong."""
+    """Return an error that says which files of a data set are missing, and how they come to where they belong."""
     return FileNotFoundError(
         f"{name} is not in {folder}.\n  Missing: {', '.join(missing)}{note}.\n"
         f"  Why: the data set is not shipped with neuro_bpl.\n"

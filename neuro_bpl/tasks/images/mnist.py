@@ -10,7 +10,7 @@ FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """The file called `name` in a folder, gzip-compressed or not; None where there is neither."""
+    """Return the file called `name` in a folder, gzip-compressed or not; None where there is neither."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 

@@ -69,7 +69,7 @@ def _mirrors(given: Sequence[str] | None) -> list[str]:
 
 
 def _is_there(folder: Path, name: str, checksum: str) -> bool:
-    """Whether a folder has a file; one with another content is refused (`ValueError`)."""
+    """Return whether a folder has a file; one with another content is refused (`ValueError`)."""
     path = find(folder, name)
     if path is None:
         return False

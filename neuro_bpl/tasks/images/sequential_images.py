@@ -156,23 +156,23 @@ class SequentialImages:
         return (height + 2 * self.pad) * (1 if self.order == "rows" else width + 2 * self.pad)
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Training images drawn with replacement, with noise on their pixels."""
+        """Return training images drawn with replacement, with noise on their pixels."""
         chosen = jax.random.randint(data_key, (batch_size,), 0, self.labels["train"].shape[0])
         trials = self._trials("train", chosen)
         noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
         return Trials(trials.inputs + noise, trials.targets)
 
     def held_out(self, split: str) -> Trials:
-        """The images of a split, or `n_held_out` of them, without noise."""
+        """Return the images of a split, or `n_held_out` of them, without noise."""
         one_of("split", split, SPLITS, "images are kept apart in three sets")
         return self._shown(split, self._evaluated(split))
 
     def probe(self) -> Trials:
-        """The first validation images."""
+        """Return the first validation images."""
         return self._shown("validation", np.arange(min(self.n_probe, self.labels["validation"].shape[0])))
 
     def _evaluated(self, split: str) -> Int[np.ndarray, " held"]:
-        """Places of the images of a split that are evaluated."""
+        """Return places of the images of a split that are evaluated."""
         n_images = self.labels[split].shape[0]
         n = self.n_held_out or n_images
         if n > n_images:
@@ -181,7 +181,7 @@ class SequentialImages:
         return np.arange(n) * n_images // n
 
     def _shown(self, split: str, chosen: Int[np.ndarray, " batch"]) -> Trials:
-        """Images of a split without noise, in one compiled program."""
+        """Return images of a split without noise, in one compiled program."""
         return compiled(SequentialImages._trials, known(ONCE), ("split",))(self, split, chosen)
 
     def _trials(self, split: str, chosen: Int[Array, " batch"]) -> Trials:
@@ -189,7 +189,7 @@ class SequentialImages:
         return Trials(inputs, self.labels[split][chosen][:, None])
 
     def _inputs(self, images: UInt8[Array, "batch height width *colour"]) -> Float[Array, "batch time inputs"]:
-        """Bytes until the last: the data set is never held as floating-point numbers."""
+        """Return bytes until the last: the data set is never held as floating-point numbers."""
         if self.pad:
             around = [(0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0)]
             images = jnp.pad(images, around[: images.ndim])

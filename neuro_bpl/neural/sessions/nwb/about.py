@@ -37,7 +37,7 @@ SIMULATION = {
 
 
 def session_attrs(nwb: Any) -> dict[str, str]:
-    """Attributes of a session from the metadata of a file; lists as JSON."""
+    """Return attributes of a session from the metadata of a file; lists as JSON."""
     texts = {key: value for key, value in nwb.fields.items() if isinstance(value, str) and key not in OF_FILE.values()}
     found = {**texts, **{ours: getattr(nwb, theirs) for ours, theirs in OF_FILE.items()}}
     found["session"] = nwb.session_id or nwb.identifier
@@ -77,7 +77,7 @@ def new_file(attrs: Mapping[str, Any], what: str, start: datetime.datetime) -> A
 
 
 def start_of(given: datetime.datetime | None, attrs: Mapping[str, Any], key: str) -> datetime.datetime:
-    """When a session began, with its time zone: as given, or as its attributes say.
+    """Return when a session began, with its time zone: as given, or as its attributes say.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def start_of(given: datetime.datetime | None, attrs: Mapping[str, Any], key: str
 
 
 def moment(name: str, given: Any) -> datetime.datetime:
-    """A date and time with its time zone, from a text of ISO 8601 or as it is.
+    """Return a date and time with its time zone, from a text of ISO 8601 or as it is.
 
     Raises
     ------

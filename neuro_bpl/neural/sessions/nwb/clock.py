@@ -24,7 +24,7 @@ class Steps(NamedTuple):
 
     @classmethod
     def of(cls, activity: xr.Dataset, dt: float, gap: float, trials: Trials | None) -> "Steps":
-        """Trials of recorded activity, which are of full length unless the trials themselves are given.
+        """Return trials of recorded activity, which are of full length unless the trials themselves are given.
 
         Raises
         ------
@@ -45,11 +45,11 @@ class Steps(NamedTuple):
         return self.starts + self.dt * self.lengths
 
     def ends(self) -> Float[np.ndarray, "trial time"]:
-        """End of every step, s."""
+        """Return end of every step, s."""
         return self.starts[:, None] + self.dt * np.arange(1, self.n_steps + 1)
 
     def in_seconds(self, values: xr.DataArray) -> xr.DataArray:
-        """The array with `time` in seconds from the beginning of the first step, and `step` its number."""
+        """Return the array with `time` in seconds from the beginning of the first step, and `step` its number."""
         steps = np.arange(1, self.n_steps + 1)
         time = ("time", self.dt * steps, {"units": "s", "long_name": "time from the beginning of the trial"})
         number = ("time", steps, {"units": "1", "long_name": "number of the step"})
@@ -58,7 +58,7 @@ class Steps(NamedTuple):
 
 
 def on_session_clock(session: xr.DataTree, gap: float) -> xr.DataTree:
-    """The session on a session clock: a trial begins `gap` seconds after the last moment of the one before it.
+    """Return the session on a session clock: a trial begins `gap` seconds after the last moment of the one before it.
 
     Trials get a column `trial_zero` (s): where the clock of each begins.
 
@@ -108,7 +108,7 @@ def moments(session: xr.DataTree) -> Float[np.ndarray, "moment trial"]:
 
 
 def _spans(session: xr.DataTree) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " trial"]]:
-    """First and last finite moment of each trial: of its columns, its activity, its spikes and its events."""
+    """Return first and last finite moment of each trial: of its columns, its activity, its spikes and its events."""
     known = moments(session)
     first = np.where(np.isfinite(known), known, np.inf).min(0)
     last = np.where(np.isfinite(known), known, -np.inf).max(0)

@@ -14,7 +14,7 @@ FETCH = "the path of another file, or fetch this one again"
 
 
 def library() -> Any:
-    """The package pynwb.
+    """Return the package pynwb.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def library() -> Any:
 
 
 def extract(path: Path, what: Callable[[Any], Found]) -> Found:
-    """What a function takes from an open `pynwb.NWBFile`; the file is closed afterwards, whatever happens.
+    """Return what a function takes from an open `pynwb.NWBFile`; the file is closed afterwards, whatever happens.
 
     Raises
     ------

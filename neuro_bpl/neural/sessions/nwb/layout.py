@@ -19,7 +19,7 @@ def keep(nwb: Any, layout: Mapping[str, Any]) -> None:
 
 
 def of_file(nwb: Any) -> Layout:
-    """The layout that a file holds; {} where neuro_bpl did not write it."""
+    """Return the layout that a file holds; {} where neuro_bpl did not write it."""
     if nwb.scratch is None or NAME not in nwb.scratch:
         return {}
     return json.loads(str(nwb.scratch[NAME].data))
@@ -36,7 +36,7 @@ def described(values: xr.DataArray, without: tuple[str, ...] = ()) -> Layout:
 
 
 def rebuilt(values: np.ndarray, layout: Mapping[str, Any]) -> xr.DataArray:
-    """The array that `described` described."""
+    """Return the array that `described` described."""
     coords = {
         name: (tuple(at["dims"]), np.asarray(at["values"], at["dtype"]), at["attrs"])
         for name, at in layout["coords"].items()
@@ -45,5 +45,5 @@ def rebuilt(values: np.ndarray, layout: Mapping[str, Any]) -> xr.DataArray:
 
 
 def plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Attributes as JSON has them."""
+    """Return attributes as JSON has them."""
     return {str(key): value.item() if isinstance(value, np.generic) else value for key, value in attrs.items()}

@@ -27,7 +27,7 @@ class Network(NamedTuple):
 def network(
     run: Any, at: Mapping[str, Any] | None, seed: int | None, snapshot: int | None, dt: float | None
 ) -> Network:
-    """A network of a run.
+    """Return a network of a run.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def _one(dataset: xr.Dataset, dim: str, wanted: int | None, default: int | None)
 
 
 def _step(run: xr.DataTree, label: Mapping[str, Any], dt: float | None) -> float:
-    """Duration of a step (s): the given one, or the cortex's."""
+    """Return duration of a step (s): the given one, or the cortex's."""
     known = run["parameters"].to_dataset()
     own = float(_at_point(known, label)[STEP]) if STEP in known else None
     if dt is None and own is not None:

@@ -38,7 +38,7 @@ class Contents(NamedTuple):
 
 
 def read_nwb(path: Path | str, *, events: Sequence[str] = ()) -> xr.DataTree:
-    """A recorded session from an NWB file.
+    """Return a recorded session from an NWB file.
 
     Units with their spike times, scalar columns and the region of their electrodes; trials with their scalar columns,
     of which `start_time`, `stop_time`, others that end in `_time` or `_times`, and those named are events; events
@@ -107,7 +107,7 @@ def read_nwb(path: Path | str, *, events: Sequence[str] = ()) -> xr.DataTree:
 
 
 def read_run_nwb(path: Path | str) -> xr.Dataset:
-    """The arrays of a run from a file that `write_nwb` has written them to, each `(trial, time, …)`.
+    """Return the arrays of a run from a file that `write_nwb` has written them to, each `(trial, time, …)`.
 
     Values are those of the run, bit for bit. `time` is in seconds from the beginning of a trial's first step to the
     end of each, and `step` its number; columns of the trials are coordinates of `trial`. The attributes say of which
@@ -178,7 +178,7 @@ def _trials(
 
 
 def _events(nwb: Any, kept: Mapping[str, Any], trials: tables.Columns) -> tuple[tables.Columns | None, list[Any]]:
-    """Tables of events as one, in the order of time, or as they were; and the columns that are read.
+    """Return tables of events as one, in the order of time, or as they were; and the columns that are read.
 
     Left are columns that not all tables have, and those of other files that are named as the session's own are.
     """
@@ -207,20 +207,20 @@ def _events(nwb: Any, kept: Mapping[str, Any], trials: tables.Columns) -> tuple[
 
 
 def _in_all(name: str, each: Sequence[tables.Columns]) -> bool:
-    """Whether all tables have the column, either all of texts or all of numbers."""
+    """Return whether all tables have the column, either all of texts or all of numbers."""
     are_texts = {columns[name][0].dtype.kind == "U" for columns in each if name in columns}
     return len(are_texts) == 1 and all(name in columns for columns in each)
 
 
 def _joined(columns: Sequence[Column]) -> Column:
-    """One column after another; a unit on which they do not agree is not stated."""
+    """Return one column after another; a unit on which they do not agree is not stated."""
     values, units, meanings = zip(*columns, strict=True)
     unit = units[0] if len(set(units)) == 1 else "not stated"
     return np.concatenate(values), unit, "; ".join(dict.fromkeys(meanings))
 
 
 def _trial_of(times: np.ndarray, trials: tables.Columns) -> np.ndarray:
-    """Position of the trial in which each event lies; at the end of one only where no other begins then."""
+    """Return position of the trial in which each event lies; at the end of one only where no other begins then."""
     inside = np.full(len(times), BETWEEN)
     if "start_time" not in trials:
         return inside
@@ -248,7 +248,7 @@ def _named(found: Iterable[Any]) -> dict[str, Any]:
 
 
 def _activity(nwb: Any, kept: Mapping[str, Any]) -> tuple[dict[str, xr.DataArray], list[Any]]:
-    """Binned activity of a session, which only files that neuro_bpl has written have."""
+    """Return binned activity of a session, which only files that neuro_bpl has written have."""
     known = kept.get("activity", {})
     if not known:
         return {}, []
@@ -292,7 +292,7 @@ def _check_events(events: Sequence[str], trials: tables.Columns) -> None:
 
 
 def _with_ids(session: xr.DataTree, ids: np.ndarray) -> xr.DataTree:
-    """The session with the ids of the file as names of the trials."""
+    """Return the session with the ids of the file as names of the trials."""
     groups = {str(name): node.to_dataset() for name, node in session.children.items()}
     for name, group in groups.items():
         groups[name] = group.assign_coords(trial=ids) if "trial" in group.dims else group

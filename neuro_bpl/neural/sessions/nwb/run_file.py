@@ -49,7 +49,7 @@ class Written:
 
 
 def file_of_run(run: Any, written: Written) -> Any:
-    """A `pynwb.NWBFile` that holds a network's activity."""
+    """Return a `pynwb.NWBFile` that holds a network's activity."""
     chosen = network(run, written.at, written.seed, written.snapshot, written.dt)
     start = about.start_of(written.start_time, chosen.attrs, "created_at")
     steps = Steps.of(chosen.activity, chosen.dt, written.gap, written.trials)
@@ -84,7 +84,7 @@ def _metadata(chosen: Network) -> dict[str, Any]:
 
 
 def _stimuli(trials: Trials, steps: Steps) -> dict[str, xr.DataArray]:
-    """Inputs, targets and their weights, `(trial, time, …)`; `(trial, …)` where they belong to the last step."""
+    """Return inputs, targets and their weights, `(trial, time, …)`; `(trial, …)` where they belong to the last step."""
     meanings = {"inputs": "input of the step", "targets": "target", "mask": "weight of the target in the loss"}
     found = {}
     for name, meaning in meanings.items():
@@ -128,7 +128,7 @@ def _add_series(nwb: Any, arrays: Mapping[str, xr.DataArray], shown: Mapping[str
 
 
 def _in_a_row(values: xr.DataArray) -> xr.DataArray:
-    """Trial after trial along one axis."""
+    """Return trial after trial along one axis."""
     if "time" not in values.dims:
         return values
     flat = values.values.reshape(-1, *values.shape[2:])

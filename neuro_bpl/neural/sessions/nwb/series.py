@@ -14,7 +14,7 @@ SECONDS = {"units": "s", "long_name": "time on the session clock"}
 
 
 def is_read(thing: Any, library: Any) -> bool:
-    """Whether it is a time series of numbers that fits a session."""
+    """Return whether it is a time series of numbers that fits a session."""
     left = (library.ecephys.ElectricalSeries, library.image.ImageSeries)  # raw voltage and video, and what derives
     if not isinstance(thing, library.TimeSeries) or isinstance(thing, left):
         return False
@@ -23,14 +23,14 @@ def is_read(thing: Any, library: Any) -> bool:
 
 
 def times(series: Any) -> Float[np.ndarray, " sample"]:
-    """Seconds on the session clock: the timestamps, or start + n / rate."""
+    """Return seconds on the session clock: the timestamps, or start + n / rate."""
     if series.timestamps is not None:
         return np.asarray(series.timestamps[:], float)
     return series.starting_time + np.arange(series.data.shape[0]) / series.rate
 
 
 def array(series: Any, name: str, kept: Mapping[str, Any]) -> xr.DataArray:
-    """A series in its unit (data × conversion + offset), with a dim `<name>_time` of its own."""
+    """Return a series in its unit (data × conversion + offset), with a dim `<name>_time` of its own."""
     values = np.asarray(series.data[:])
     if name in kept:
         known, time = kept[name], kept[name]["dims"][0]
@@ -45,7 +45,7 @@ def array(series: Any, name: str, kept: Mapping[str, Any]) -> xr.DataArray:
 
 
 def axes(name: str, n_dims: int) -> tuple[str, ...]:
-    """Names of the dims of a series: its time, and further ones by number.
+    """Return names of the dims of a series: its time, and further ones by number.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def axes(name: str, n_dims: int) -> tuple[str, ...]:
 
 
 def place(thing: Any) -> str:
-    """Where it lies in its file, such as "behavior/Position/wheel"."""
+    """Return where it lies in its file, such as "behavior/Position/wheel"."""
     names = []
     while thing is not None and thing.parent is not None:
         names.append(thing.name)

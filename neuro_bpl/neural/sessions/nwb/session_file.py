@@ -22,7 +22,7 @@ TABLES = ("units", "trials", "spikes", "events")
 
 
 def file_of_session(session: xr.DataTree, gap: float, start_time: datetime.datetime | None) -> Any:
-    """A `pynwb.NWBFile` that holds a session."""
+    """Return a `pynwb.NWBFile` that holds a session."""
     validate(session)
     _refuse_without_place({str(name): node.to_dataset() for name, node in session.children.items()})
     start = about.start_of(start_time, layout.plain(session.attrs), "start_time")
@@ -93,7 +93,7 @@ def _add_units(nwb: Any, session: xr.DataTree, table: xr.Dataset) -> layout.Layo
 
 
 def _observed(session: xr.DataTree, trains: Sequence[np.ndarray] | None) -> list[np.ndarray] | None:
-    """Intervals in which each unit was recorded; None where they are not known.
+    """Return intervals in which each unit was recorded; None where they are not known.
 
     Nor are they where spikes lie outside: NWB's intervals say that a unit was not recorded there.
     """
@@ -109,7 +109,7 @@ def _observed(session: xr.DataTree, trains: Sequence[np.ndarray] | None) -> list
 
 
 def _add_events(nwb: Any, events: xr.Dataset) -> layout.Layout:
-    """One table a kind; `row` is the place of an event among those of all kinds."""
+    """Return one table a kind; `row` is the place of an event among those of all kinds."""
     refuse_reserved("events", events, tables.EVENTS_RESERVED)
     row = ("event", np.arange(events.sizes["event"]), {"units": "1", "long_name": "place among events of all kinds"})
     numbered = events.assign(row=row)

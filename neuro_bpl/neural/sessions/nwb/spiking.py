@@ -47,7 +47,7 @@ class PoissonSpikes:
     def draw(
         self, rates: xr.DataArray, starts: np.ndarray, lengths: np.ndarray, dt: float, stream: Stream = ()
     ) -> list[Float[np.ndarray, " spike"]]:
-        """Spike times (s) of each unit of rates `(trial, time, unit)`, in trials that begin at `starts`.
+        """Return spike times (s) of each unit of rates `(trial, time, unit)`, in trials that begin at `starts`.
 
         Each `stream`, such as (seed of the network, snapshot), has noise of its own.
 
@@ -92,7 +92,7 @@ class ClimbingFibres:
         arguments.whole("seed", self.seed, "events are drawn with it", "seed=0")
 
     def rates(self, td_error: xr.DataArray) -> Float[np.ndarray, "trial time state"]:
-        """Rates (Hz) at each step, of the TD error of the step before; the baseline at the first one.
+        """Return rates (Hz) at each step, of the TD error of the step before; the baseline at the first one.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class ClimbingFibres:
 def poisson(
     rates: Float[np.ndarray, "trial time unit"], starts: np.ndarray, lengths: np.ndarray, dt: float, seed: Stream
 ) -> list[Float[np.ndarray, " spike"]]:
-    """Times (s) of spikes at given rates (Hz), within each trial's own steps, sorted; one array a unit."""
+    """Return times (s) of spikes at given rates (Hz), within each trial's own steps, sorted; one array a unit."""
     rng = np.random.default_rng(seed)
     lasts = np.arange(rates.shape[1]) < np.asarray(lengths)[:, None]
     counts = rng.poisson(np.where(lasts[..., None], rates, 0) * dt)

@@ -50,7 +50,7 @@ def columns_of(table: Any, kept: Mapping[str, Any], events: Iterable[str] = ()) 
 
 
 def ids(table: Any) -> np.ndarray:
-    """Ids of the rows of a table in a file, as the file has them: HDMF counts rows where there are none."""
+    """Return ids of the rows of a table in a file, as the file has them: HDMF counts rows where there are none."""
     if isinstance(table.id.data, list):
         why = "rows are found by their ids, and this file has none"
         raise refusal(f"{table.name}/id", None, "an id for each row", why, "another copy of the file")
@@ -58,7 +58,7 @@ def ids(table: Any) -> np.ndarray:
 
 
 def renamed(columns: Columns, taken: Sequence[str]) -> tuple[Columns, dict[str, str]]:
-    """Columns of which none is called as something that a session has of its own, and what names they have got.
+    """Return columns of which none is called as something that a session has of its own, and what names they have got.
 
     Examples
     --------
@@ -75,12 +75,12 @@ def renamed(columns: Columns, taken: Sequence[str]) -> tuple[Columns, dict[str, 
 
 
 def empty_columns(kept: Mapping[str, Any]) -> Columns:
-    """Columns of a table without rows."""
+    """Return columns of a table without rows."""
     return {name: (np.zeros(0, at["dtype"]), at["units"], at["long_name"]) for name, at in kept.items()}
 
 
 def described(table: xr.Dataset) -> dict[str, dict[str, str]]:
-    """Number format, unit and meaning of each column."""
+    """Return number format, unit and meaning of each column."""
     return {
         str(name): {"dtype": str(at.dtype), "units": at.attrs["units"], "long_name": at.attrs["long_name"]}
         for name, at in table.data_vars.items()
@@ -129,7 +129,7 @@ def new_units(
 
 
 def new_events(name: str, table: xr.Dataset) -> Any:
-    """An `EventsTable` of events that have a `time`."""
+    """Return an `EventsTable` of events that have a `time`."""
     event, columns = library().event, _vectors("events", table)
     time = event.TimestampVectorData(**{**columns.pop("time"), "name": "timestamp"})
     others = [_core().VectorData(**column) for column in columns.values()]
@@ -137,7 +137,7 @@ def new_events(name: str, table: xr.Dataset) -> Any:
 
 
 def new_table(name: str, description: str, arrays: xr.Dataset) -> Any:
-    """A `DynamicTable` with a row for each trial, and an array in each cell."""
+    """Return a `DynamicTable` with a row for each trial, and an array in each cell."""
     core = _core()
     made = [
         core.VectorData(name=str(key), description=values.attrs["long_name"], data=values.values)
@@ -147,7 +147,7 @@ def new_table(name: str, description: str, arrays: xr.Dataset) -> Any:
 
 
 def _vectors(group: str, table: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Columns as `DynamicTable.add_column` takes them.
+    """Return columns as `DynamicTable.add_column` takes them.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def _ids(labels: xr.DataArray) -> list[int]:
 
 
 def _rows(column: Any, most_dims: int) -> np.ndarray | None:
-    """One number or text a row, or as many numbers in each; None for a column of anything else."""
+    """Return one number or text a row, or as many numbers in each; None for a column of anything else."""
     if not hasattr(column, "description") or type(column).__name__ in ("VectorIndex", "DynamicTableRegion"):
         return None
     values = np.asarray(column.data[:])

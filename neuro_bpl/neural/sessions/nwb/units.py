@@ -32,7 +32,7 @@ class Units(NamedTuple):
 
 
 def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:
-    """Units, and the containers that they are read from."""
+    """Return units, and the containers that they are read from."""
     had_spikes = "spikes" in kept.get("groups", ())
     if nwb.units is None:
         columns = tables.empty_columns(kept.get("units", {}))
@@ -55,7 +55,7 @@ def units_of(nwb: Any, kept: Mapping[str, Any]) -> tuple[Units, list[Any]]:
 
 
 def _ragged(index: Any) -> list[np.ndarray]:
-    """Rows of a ragged column."""
+    """Return rows of a ragged column."""
     ends, values = np.asarray(index.data[:]).astype(int), np.asarray(index.target.data[:], float)
     if (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(values)):
         raise ValueError(f"{index.name} does not divide the {len(values)} values of {index.target.name} among its rows")
@@ -63,7 +63,7 @@ def _ragged(index: Any) -> list[np.ndarray]:
 
 
 def _regions(table: Any) -> list[str] | None:
-    """Locations of each unit's electrodes, as text; None where electrodes are not known, or have no location."""
+    """Return locations of each unit's electrodes, as text; None where electrodes are not known, or have no location."""
     if "electrodes" not in table.colnames:
         return None
     column = table["electrodes"]

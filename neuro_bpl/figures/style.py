@@ -87,10 +87,9 @@ def look(rule: str) -> dict[str, Any]:
 
 def line_with_spread(axes: Axes, values: xr.DataArray, along: str, rule: str) -> None:
     """Mean over seeds with a band of ± 1 SD."""
-    mean, spread = (
-        values.mean("seed"),
-        values.std("seed", ddof=1) if values.sizes["seed"] > 1 else 0 * values.mean("seed"),
-    )
+    # Not `std`: where a single seed has a value there is no spread, and NumPy would warn.
+    mean, n_seeds = values.mean("seed"), values.count("seed")
+    spread = np.sqrt(((values - mean) ** 2).sum("seed") / np.maximum(n_seeds - 1, 1))
     style = look(rule)
     axes.plot(values[along], mean, label=rule, **style)
     axes.fill_between(values[along], mean - spread, mean + spread, color=style["color"], alpha=0.18, linewidth=0)

@@ -74,7 +74,7 @@ def documented(cls: type) -> type:
     <BLANKLINE>
     ----------
     n_outputs : int
-        Number of outputs, or of classes. Allowed: a whole number, 1 <= n_outputs.
+        Number of outputs, or of classes. Allowed: a whole number, `1 <= n_outputs`.
     <BLANKLINE>
     """
     before, described, after = _sections(inspect.cleandoc(cls.__doc__ or ""))
@@ -118,7 +118,8 @@ def _entry(spec: dataclasses.Field, kind: str, words: str) -> tuple[str, str]:
     if metadata["choices"] is not None:
         notes.append(f"One of {', '.join(metadata['choices'])}.")
     elif _has_bounds(metadata):
-        notes.append(f"Allowed: {_range(spec, spec.name)}.")
+        # As code: a name that ends in an underscore would be a link of the documentation.
+        notes.append(re.sub(r", (.*?)( \(in .*\))?$", r", `\1`\2.", f"Allowed: {_range(spec, spec.name)}"))
     elif metadata["unit"] != "1":
         notes.append(f"In {metadata['unit']}.")
     notes += [f"Symbol {metadata['symbol']}."] * bool(metadata["symbol"])

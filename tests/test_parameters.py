@@ -249,7 +249,7 @@ def test_parameters_that_are_described_already_are_completed_and_not_listed_twic
 
     assert Cell.__doc__.splitlines()[2:] == [
         *("Parameters", "----------"),
-        *("tau : float, default 0.02", "    How slow it is. Allowed: a finite number, 0 < tau (in s)."),
-        *("n : int, default 3", "    Units. Allowed: a whole number, 1 <= n. Symbol n.", ""),
+        *("tau : float, default 0.02", "    How slow it is. Allowed: a finite number, `0 < tau` (in s)."),
+        *("n : int, default 3", "    Units. Allowed: a whole number, `1 <= n`. Symbol n.", ""),
         *("Raises", "------", "ValueError", "    Never."),
     ]

@@ -1,7 +1,7 @@
-"""Results: arrays of training as labelled datasets, and datasets of many points as one run.
+"""Arrays of a cohort in training as labelled datasets, the pieces of a run.
 
-A part is what one compiled call trains: points that differ in numbers only, each with the same seeds. Its pieces have
-dims `(point, seed, …)` and grow along `update` and `snapshot`; `points.combine` turns points into named dims.
+They have dims `(point, seed, …)` and grow along `update` and `snapshot`; `sweep_axes.combine` turns points into named
+dims.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """What a run records, by name, with dims, units and cadence.
 
 Quantities of learning are recorded at every update. Quantities of the circuit are computed on the task's fixed probe
-batch, with weights held (`probing`): at every evaluation, or (large ones) at every snapshot. Where the task is a
+batch, with weights held (`probe`): at every evaluation, or (large ones) at every snapshot. Where the task is a
 curriculum, measures of gradients are taken on trials of each network's own level instead.
 """
 

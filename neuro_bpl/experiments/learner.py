@@ -1,8 +1,4 @@
-"""A learner: one network in training, and the compiled loop that trains many at once.
-
-Networks that are trained together share circuit, task and schedule. Their rules and optimisers may differ in numbers:
-λ, γ, κ and learning rates are array leaves, so a grid of them is one more axis of networks.
-"""
+"""A learner: one network in training, and what it learns from a batch of trials."""
 
 from typing import NamedTuple
 

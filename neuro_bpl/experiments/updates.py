@@ -1,4 +1,8 @@
-"""Updates: the compiled loop that trains many networks at once."""
+"""Updates: the compiled loop that trains many networks at once.
+
+Networks that are trained together share circuit, task and schedule. Their rules and optimisers may differ in numbers:
+λ, γ, κ and learning rates are array leaves, so a grid of them is one more axis of networks.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import neuro_bpl as nb
+from neuro_bpl.compilation import LOOP, compiled, known
 from neuro_bpl.experiments import Learner, learn_batch
 
 
 class Training:
-    """One rule in training on one batch, compiled: forward pass, gradients, Adam on all weights."""
+    """One rule in training on one batch, compiled as `train` does: forward pass, gradients, Adam on all weights."""
 
     def __init__(self, circuit: nb.Circuit, rule: nb.LearningRule, trials: nb.Trials, n_updates: int = 1) -> None:
         adam = nb.Optimizer("adam", 1e-4)
@@ -21,7 +22,7 @@ class Training:
         self.learner = Learner(weights, optimizers.transform(circuit, weights).init(weights), jnp.full((), -1))
         self.keys = jax.random.split(jax.random.key(2), n_updates)
         self.update = lambda learner, key: learn_batch(circuit, rule, optimizers, learner, trials, key)
-        self.many = jax.jit(lambda learner: jax.lax.scan(self.update, learner, self.keys))
+        self.many = compiled(lambda learner: jax.lax.scan(self.update, learner, self.keys), known(LOOP))
 
     def run(self) -> None:
         """All updates of one scan."""

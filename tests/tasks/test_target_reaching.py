@@ -463,6 +463,7 @@ def test_a_curriculum_is_refused_because_a_stream_has_one_level():
         Stream(Levels("last"))
 
 
+@pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("split", [np.ones(2), np.array(["test", "test"]), ["test"], {"test"}, None, 1, "tets"])
 def test_held_out_refuses_what_is_no_name_of_a_split(split):
     for task in (nb.tasks.TargetReaching(), nb.tasks.Add(), nb.tasks.SequentialDigits.load()):

@@ -1,10 +1,11 @@
 """What a spiking loop is made of: its constants, the weights that it is born with, and what it is shown."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable
 class Loop(Protocol):
     """Constants of a spiking loop: a frozen dataclass of `parameters.field`; times in ms, voltages in mV, rates in Hz.
 

@@ -25,7 +25,7 @@ FOLDER = "JAX_COMPILATION_CACHE_DIR"
 
 
 def known(options: Options) -> Options:
-    """Return those options that the compiler of this machine knows; none where JAX was told to optimise less anyway."""
+    """Return the options that this machine's compiler knows; none where JAX is set to optimise less."""
     if jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations"):
         return ()
     said = os.environ.get("XLA_FLAGS", "")
@@ -34,7 +34,7 @@ def known(options: Options) -> Options:
 
 @cache
 def _is_known(option: tuple[str, bool | int]) -> bool:
-    """Return whether the compiler takes an option: XLA refuses a program with one that it does not know."""
+    """Return whether the compiler accepts an option: XLA refuses a program with an unknown one."""
     try:
         jax.jit(lambda: 0, compiler_options=dict([option])).lower().compile()
     except jax.errors.JaxRuntimeError as error:
@@ -45,17 +45,17 @@ def _is_known(option: tuple[str, bool | int]) -> bool:
 
 @cache
 def compiled(function: Callable, options: Options, static: tuple[str, ...] = ()) -> Any:
-    """A function compiled with options; the same one for the same arguments, so that nothing is compiled twice."""
+    """Return a function compiled with options, cached: the same arguments are compiled once."""
     return jax.jit(function, static_argnames=static, compiler_options=dict(options) or None)
 
 
 def written(options: Options) -> str:
-    """Return options as an attribute of a run."""
+    """Return options as JSON text, for an attribute of a run."""
     return json.dumps(dict(options))
 
 
 def read(text: str) -> Options:
-    """Return options of a stored run; those that the installed compiler does not know are left out, with a warning."""
+    """Return the options of a stored run, less those the installed compiler does not know (`RuntimeWarning`)."""
     stored: Options = tuple(json.loads(text).items())
     if missing := [name for name, value in stored if not _is_known((name, value))]:
         warnings.warn(
@@ -70,7 +70,7 @@ def read(text: str) -> Options:
 def keep_compiled(folder: str | os.PathLike | None = None) -> None:
     """Keep compiled programs on disk, so that a second start of the same circuit and sizes compiles nothing.
 
-    Programs of other versions of JAX, other machines and other options are kept apart; one that is damaged is compiled
+    Programs of other versions of JAX, other machines and other options are stored separately; a damaged one is compiled
     again.
 
     Parameters

@@ -21,7 +21,7 @@ FAILURES = (OSError, EOFError, ValueError, zlib.error)  # of connections, of gzi
 
 
 def download(path: Path, addresses: Sequence[str], check: Check, allowed: str, fix: str) -> str:
-    """Put one file into place, and return the address that gave it.
+    """Download one file to `path` from the first address that gives it, and return that address.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def download(path: Path, addresses: Sequence[str], check: Check, allowed: str, f
 
 
 def expect_content(path: Path, check: Check, allowed: str, fix: str) -> None:
-    """Refuse a file that is there with another content (`ValueError`); nothing is written over."""
+    """Refuse an existing file whose content is not the expected one (`ValueError`); never overwrite it."""
     try:
         check(path)
     except FAILURES as error:
@@ -85,13 +85,13 @@ def _download_from(address: str, path: Path, check: Check) -> None:
 
 @dataclass(frozen=True)
 class Placed:
-    """A processor of pooch: move what was fetched into place if its content is right."""
+    """Processor for pooch that moves a downloaded file into place if its content is right."""
 
     path: Path
     check: Check
 
     def __call__(self, fetched: str, action: str, source: Any) -> str:
-        """Return where it lies afterwards."""
+        """Check the downloaded file, move it into place, and return its final path."""
         self.check(Path(fetched))
         # A copy may be read by whom the user lets read new files; what pooch fetches, by the user alone.
         whole = shutil.copyfile(fetched, f"{fetched}.whole")
@@ -103,5 +103,5 @@ DEFAULT_DATA = Path("data/external")
 
 
 def data_folder(data_dir: Path | str | None) -> Path:
-    """Return where data sets lie: `data_dir`, else the variable NEURO_BPL_DATA, else `data/external`."""
+    """Return the folder of data sets: `data_dir`, else the variable NEURO_BPL_DATA, else `data/external`."""
     return Path(data_dir or os.environ.get(DATA_VARIABLE) or DEFAULT_DATA)

@@ -93,7 +93,7 @@ def documented(cls: type) -> type:
 
 
 def _sections(doc: str) -> tuple[str, dict[str, tuple[str, str]], str]:
-    """What stands before the parameters of a docstring, these with type and words, and what stands behind them."""
+    """Split a docstring into the text before its parameters, the parameters (type and words), and the text after."""
     before, title, rest = doc.partition("Parameters\n----------\n")
     if not title:
         cut = re.search(r"^\w+\n-{3,}$", doc, re.M)
@@ -110,7 +110,7 @@ def _sections(doc: str) -> tuple[str, dict[str, tuple[str, str]], str]:
 
 
 def _entry(spec: dataclasses.Field, kind: str, words: str) -> tuple[str, str]:
-    """Return type with default, and words with what is allowed, of a parameter."""
+    """Return the type with default, and the description with the allowed values, of a parameter."""
     metadata = spec.metadata
     if spec.default is not dataclasses.MISSING and "default" not in kind and "optional" not in kind:
         kind += f", default {spec.default!r}"
@@ -158,7 +158,7 @@ def check(instance: Any) -> None:
 
 
 def is_placeholder(value: Any) -> bool:
-    """Return whether a value stands for a number that JAX is tracing or batching, or that it has not filled in yet."""
+    """Return whether a value stands for a number that JAX traces, batches or has not filled in yet."""
     return type(value) is object or type(value).__module__.partition(".")[0] in ("jax", "jaxlib")
 
 
@@ -238,7 +238,7 @@ def _range(spec: dataclasses.Field, name: str) -> str:
 
 
 def to_dict(instance: Any) -> Any:
-    """Return a dataclass as plain dictionaries and numbers, with the class name under `"type"`; ready for JSON.
+    """Return a dataclass as plain dictionaries and numbers, ready for JSON, with the class name under `"type"`.
 
     Examples
     --------

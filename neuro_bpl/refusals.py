@@ -8,7 +8,7 @@ SHOWN = 300  # characters of a value in a message
 
 
 def refusal(name: str, got: Any, allowed: str, why: str, fix: str) -> ValueError:
-    """Return an error that says: value got, what is allowed, why, what to type."""
+    """Return an error that says the value got, what is allowed, why, and what to type."""
     shown = repr(got)
     shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
     return ValueError(f"{name} = {shown} is not possible.\n  Allowed: {allowed}.\n  Why: {why}.\n  Type: {fix}.")

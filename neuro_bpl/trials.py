@@ -59,15 +59,15 @@ class Trials:
         return self.targets.shape[1] == 1
 
     def last_step(self) -> Int[Array, " batch"]:
-        """Return number of each trial's last step, counted from 1."""
+        """Return the number of each trial's last step, counted from 1."""
         return jnp.full(self.n_trials, self.n_steps) if self.lengths is None else self.lengths
 
     def steps_left(self) -> Int[Array, "time batch"]:
-        """Return steps between each step t = 1..T and the trial's end: 0 at the last step, negative after it."""
+        """Return the steps from each step t = 1..T to the trial's end: 0 at the last step, negative after it."""
         return self.last_step() - jnp.arange(1, self.n_steps + 1)[:, None]
 
     def weights(self) -> Float[Array, "target batch"]:
-        """Return weight of each target in the loss: the mask, and 0 after a trial's end."""
+        """Return the weight of each target in the loss: the mask, and 0 after a trial's end."""
         shape = (self.n_trials, self.targets.shape[1])
         mask = jnp.ones(shape, self.inputs.dtype) if self.mask is None else self.mask
         if not self.at_last_step and self.lengths is not None:
@@ -79,7 +79,7 @@ class Trials:
         return jnp.moveaxis(self.targets, 0, -1).swapaxes(0, -2)
 
     def padded(self, n_steps: int) -> "Trials":
-        """The same trials with silent steps after their ends, `n_steps` in all; those that are as long stay as is."""
+        """Return the trials padded with silent steps to `n_steps` in all; longer trials stay as they are."""
         more = max(n_steps - self.n_steps, 0)
 
         def stretched(values: Array) -> Array:
@@ -123,7 +123,7 @@ def check_trials(trials: Trials, n_inputs: int, n_outputs: int, has_classes: boo
 
 
 def _are_known(trials: Trials) -> bool:
-    """Return whether arrays have values yet: within compiled code they do not."""
+    """Return whether arrays have concrete values: within compiled code they do not."""
     try:
         jax.tree.map(np.asarray, trials)
     except jax.errors.TracerArrayConversionError:

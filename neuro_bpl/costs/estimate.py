@@ -35,7 +35,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, repr=False)
 class Cost:
-    """What one update of all networks together needs.
+    """Cost of one update of all networks together.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ def cost(
     precision: str = "float32",
     at_last_step: bool = False,
 ) -> Cost:
-    """Return what one update costs, before it is run.
+    """Estimate the cost of one update before it is run.
 
-    A history is taken to be swept as far as it is remembered, its tolerance left aside.
+    A trace that sweeps back through stored steps is counted over all of them; its tolerance is ignored.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def cost(
     seeds : int or Seeds
         Number of networks that are trained together, or their seeds.
     optimizers : Optimizers, optional
-        As in `train`.
+        Optimisers of cortex, readout and predictor; Adam with learning rate 0.001 each by default.
     precision : "float32" or "float64"
         Floating-point format.
     at_last_step : bool
@@ -137,7 +137,7 @@ def trace_update(
     n_steps: int,
     at_last_step: bool,
 ) -> tuple[jax.stages.Traced, Learner]:
-    """Return one update of all networks on given trials, traced, and the shapes of the networks before it."""
+    """Trace one update of all networks on given trials, and return the networks' initial shapes too."""
 
     def one(learner: Learner, trials: Trials, key: Key[Array, ""]) -> tuple[Learner, Outcome]:
         return learn_batch(circuit, rule, optimizers, learner, trials, key)
@@ -152,7 +152,7 @@ def trace_update(
 
 
 def of_part(part: Cohort) -> Cost:
-    """Cost of an update of a part: of the program that trains it, trials drawn; memory of its evaluation, too."""
+    """Return the cost of an update of a part, drawing of trials included; memory covers its evaluation, too."""
     first = part.first
     schedule = first.schedule
     with jax.enable_x64(schedule.precision == "float64"):
@@ -189,7 +189,7 @@ class Counts(NamedTuple):
 
 
 def count(traced: jax.stages.Traced, iterations: float = 1.0) -> Counts:
-    """Return counts of a traced program, loops of unknown length gone round so often; warns where they are unknown."""
+    """Count a traced program, with `iterations` rounds of loops of unknown length; warn where the cost is unknown."""
     try:
         program = program_of(traced.jaxpr)
         return Counts(multiply_adds(program, iterations), footprint(program))
@@ -205,19 +205,19 @@ def count(traced: jax.stages.Traced, iterations: float = 1.0) -> Counts:
 
 
 def _peak(training: int | None, evaluation: int | None, learners: int) -> int | None:
-    """Return bytes of training, or of an evaluation beside the learners, whichever are more."""
+    """Return the larger of the bytes of training, and of an evaluation with the learners; None where unknown."""
     return None if training is None or evaluation is None else max(training, learners + evaluation)
 
 
 def rounds(rule: LearningRule, n_steps: int) -> float:
-    """How often a loop of unknown length goes round on average: a sweep through the steps that are remembered."""
+    """Return the mean number of rounds of a loop of unknown length: a sweep through the remembered steps."""
     horizon = getattr(rule.parts.eligibility, "horizon", None)
     remembered = min(n_steps, n_steps if horizon is None else horizon)
     return remembered * (1 - remembered / (2 * n_steps))
 
 
 def carried(circuit: Circuit, rule: LearningRule, batch_size: int, n_steps: int) -> int:
-    """Return bytes that a rule carries from step to step for one network."""
+    """Return the bytes that a rule carries from step to step for one network."""
     if rule.view == "forward" and rule.update == "trial":
         return 0
 
@@ -229,14 +229,14 @@ def carried(circuit: Circuit, rule: LearningRule, batch_size: int, n_steps: int)
 
 
 def n_bytes(number: float | None) -> str:
-    """Return bytes in words: "1.2 GB", and so on."""
+    """Return bytes in words, such as "1.2 GB"."""
     if number is None:
         return UNKNOWN
     return f"{scaled(number)}B" if number >= 999.5 else f"{number:.0f} B"
 
 
 def scaled(number: float | None) -> str:
-    """Return a large number in words: "1.2 G"."""
+    """Return a large number in words, such as "1.2 G"."""
     if number is None:
         return UNKNOWN
     prefixes = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -255,7 +255,7 @@ def _newborn(circuit: Circuit, optimizers: Optimizers, key: Key[Array, ""]) -> L
 
 
 def _trials(circuit: Circuit, schedule: Schedule, n_steps: int, at_last_step: bool) -> Trials:
-    """Return a batch of trials in which nothing happens."""
+    """Return a batch of trials whose inputs and targets are zero."""
     dtype, readout = jnp.zeros(0).dtype, circuit.readout
     n_trials, n_targets = schedule.batch_size, 1 if at_last_step else n_steps
     inputs = jnp.zeros((n_trials, n_steps, circuit.cortex.n_inputs), dtype)
@@ -276,7 +276,7 @@ def _learners(part: Cohort, hyper: Any, keys: tuple) -> Learner:
 
 
 def _n_steps(part: Cohort) -> int:
-    """Return steps of a trial of training."""
+    """Return the steps of a training trial."""
     task, batch_size = part.first.task, part.first.schedule.batch_size
 
     def draw() -> Trials:
@@ -287,7 +287,7 @@ def _n_steps(part: Cohort) -> int:
 
 
 def _evaluation(part: Cohort, weights: Weights) -> jax.stages.Traced:
-    """Return a held-out evaluation of all networks, which takes a limited number of trials at once, traced."""
+    """Trace a held-out evaluation of all networks on as many trials as one compiled call takes."""
     trials = part.first.task.held_out("validation")
     some = jax.tree.map(lambda values: values[: evaluation.TRIALS_AT_ONCE], trials)
     return evaluation.outcomes_of_few.trace(part.first.circuit, weights, some)

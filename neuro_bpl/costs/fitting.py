@@ -38,7 +38,7 @@ def check_memory(part: Cohort) -> None:
 
 
 def nearest_form(part: Cohort, free: int) -> str:
-    """Return what to type for the first form of a part that fits into so many bytes."""
+    """Return what to type for the first form of a part that fits into `free` bytes."""
     for typed, smaller in forms(part, free):
         found = _memory(smaller)
         if found is not None and found <= free:
@@ -95,7 +95,7 @@ def _each(part: Cohort, changes: Any) -> Cohort:
 
 
 def _share(part: Cohort, free: int) -> float:
-    """Return the share of what a part needs that is free."""
+    """Return the free memory as a share of what a part needs; 1 where that is unknown."""
     needed = _memory(part)
     return 1.0 if needed is None else free / needed
 
@@ -109,7 +109,7 @@ def _fewer(number: int, share: float) -> Iterator[int]:
 
 
 def _memory(part: Cohort) -> int | None:
-    """Return bytes of a form; None where it is not possible."""
+    """Return the bytes of a form; None where it is not possible."""
     try:
         return estimate.of_part(part).memory
     except ValueError:

@@ -10,9 +10,9 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def free() -> int | None:
-    """Free bytes of the device that computes: of the accelerator, or of the machine within the limits of its container.
+    """Return the free bytes of the accelerator, or of the machine within the limits of its container.
 
-    None where nobody knows.
+    None where it is unknown.
     """
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
@@ -23,7 +23,7 @@ def free() -> int | None:
 
 
 def _left_in_cgroups() -> list[int]:
-    """Return bytes left in every control group that this process is in and that has a limit."""
+    """Return the bytes left in every control group that contains this process and has a limit."""
     try:
         paths = [line.split(":", 2)[2].strip("/") for line in OWN_CGROUP.read_text().splitlines()]
     except OSError:
@@ -38,7 +38,7 @@ def _upwards(folder: Path) -> list[Path]:
 
 
 def _left(folder: Path) -> int | None:
-    """Limit less use of one group; None where there is no limit."""
+    """Return the limit less the use of one group; None where there is no limit."""
     for limit, use in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         try:
             most, used = int((folder / limit).read_text()), int((folder / use).read_text())
@@ -49,7 +49,7 @@ def _left(folder: Path) -> int | None:
 
 
 def _cache(folder: Path) -> int:
-    """Return bytes of files that the kernel keeps as long as nobody needs the room."""
+    """Return the bytes of cached files that the kernel frees when memory is needed."""
     try:
         lines = (folder / "memory.stat").read_text().splitlines()
         return next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)

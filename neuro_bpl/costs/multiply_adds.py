@@ -42,7 +42,7 @@ FACTORISATIONS = words(
 
 
 def multiply_adds(program: Program, iterations: float) -> float:
-    """Return products of a whole program.
+    """Count the multiply–adds of a whole program.
 
     Parameters
     ----------
@@ -74,28 +74,28 @@ def _of(operation: Operation, iterations: float) -> float:
 
 
 def _elementwise(operation: Operation) -> float:
-    """Return one for each number read, of those of the largest operand."""
+    """Return the size of the largest operand or result; 0 for whole numbers."""
     if not jnp.issubdtype(operation.makes[0].dtype, jnp.inexact):
         return 0.0
     return float(max(value.size for value in (*operation.reads, *operation.makes)))
 
 
 def _dot(operation: Operation) -> float:
-    """Batch × rows × contracted × columns."""
+    """Return batch × rows × contracted × columns."""
     summed = operation.axes.summed[0] if operation.axes else ()
     left = operation.reads[0].shape
     return float(operation.makes[0].size * math.prod(left[axis] for axis in summed))
 
 
 def _convolution(operation: Operation) -> float:
-    """Return every output, times the weights of one output channel."""
+    """Return the number of outputs times the weights of one output channel."""
     kernel = operation.reads[1]
     channels = kernel.shape[operation.out_axis]
     return float(operation.makes[0].size * kernel.size / channels)
 
 
 def _factorisation(operation: Operation) -> float:
-    """Return numbers of the matrix, times its shorter side: the order of the count, not the count."""
+    """Return the size of the matrix times its shorter side: the order of the count, not the count."""
     matrix = operation.reads[0]
     return float(matrix.size * min(matrix.shape[-2:]))
 

@@ -30,29 +30,29 @@ ALWAYS = 1 << 62  # a place after all operations
 
 
 def footprint(program: Program) -> int:
-    """Return bytes at the peak, with the inputs, which the caller keeps, and the outputs."""
+    """Return the bytes at the peak, with the inputs, which the caller holds, and the outputs."""
     return sum(value.n_bytes for value in program.inputs) + _beside(program, ())
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which arrays of a program are stored, what each value is read from, and where each array is last read."""
+    """Plan of the arrays of a program: which are stored, what each value is read from, where each is last read."""
 
     stored: frozenset[int]
     roots: Mapping[int, frozenset[int]]
     last: Mapping[int, int]
 
     def reads(self, operation: Operation) -> frozenset[int]:
-        """Return arrays that an operation reads."""
+        """Return the stored arrays that an operation reads."""
         return frozenset().union(*(self.roots[value.number] for value in operation.reads))
 
     def room(self, operation: Operation) -> int:
-        """Return bytes of what it makes."""
+        """Return the bytes of the stored values that an operation makes."""
         return sum(value.n_bytes for value in operation.makes if value.number in self.stored)
 
 
 def _beside(program: Program, lent: tuple[Value, ...]) -> int:
-    """Return bytes at the peak beside the inputs; those that are `lent` make room once they have been read."""
+    """Return the bytes at the peak beside the inputs; `lent` ones are freed after their last read."""
     plan = _plan(program)
     kept = {value.number: value.n_bytes for value in lent}
     live = peak = 0
@@ -66,7 +66,7 @@ def _beside(program: Program, lent: tuple[Value, ...]) -> int:
 
 
 def _needed(operation: Operation, room: int, freed: int) -> int:
-    """Return bytes while it runs, beside those that are live: what it makes, and what it holds inside."""
+    """Return the bytes an operation needs beside the live arrays: what it makes, and what it holds inside."""
     if operation.name == "cond":
         return max(room, *(_beside(branch, ()) for branch in operation.inside))
     if operation.name in LOOPS:
@@ -82,7 +82,7 @@ def _needed(operation: Operation, room: int, freed: int) -> int:
 
 
 def _rearranged(operation: Operation) -> int:
-    """Bytes of operands whose axes a product of matrices needs in another order: batch first, contracted together."""
+    """Return the bytes of operands whose axes a matrix product reorders: batch first, contracted together."""
     axes = operation.axes
     if axes is None:
         return 0
@@ -100,7 +100,7 @@ def _is_matrix(n_axes: int, summed: Sequence[int], shared: Sequence[int]) -> boo
 
 
 def _zeros(operation: Operation) -> int:
-    """Return bytes of the zeros that the stacked outputs of a scan are copied from before they are filled."""
+    """Return the bytes of the zeros that the stacked outputs of a scan are copied from before they are filled."""
     stacked = operation.makes[operation.n_carried :] if operation.name == "scan" else ()
     return max((value.n_bytes for value in stacked), default=0)
 
@@ -124,7 +124,7 @@ def _plan(program: Program) -> _Plan:
 
 
 def _readers(program: Program) -> dict[int, tuple[str, ...]]:
-    """Names of the operations that read each value in the end, through views; `OUTPUT` for the program's outputs."""
+    """Return the operations that read each value, directly or through views; `OUTPUT` for the program's outputs."""
     readers: dict[int, tuple[str, ...]] = {}
     for value in program.outputs:
         readers[value.number] = (OUTPUT,)
@@ -137,7 +137,7 @@ def _readers(program: Program) -> dict[int, tuple[str, ...]]:
 
 
 def _is_stored(operation: Operation, value: Value, readers: tuple[str, ...]) -> bool:
-    """Return whether a compiler would write a value down."""
+    """Return whether a compiler would store a value in memory."""
     if operation.name in RESHAPES:
         return False
     fused = all(name in FUSED or name in REDUCTIONS for name in readers)

@@ -27,7 +27,7 @@ CALLS = (
 
 @dataclass(frozen=True)
 class Value:
-    """An array of a program: its number, shape, format, and bytes."""
+    """Array of a program: its number, shape and format."""
 
     number: int
     shape: tuple[int, ...]
@@ -35,7 +35,7 @@ class Value:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """Number of elements."""
         size = 1
         for length in self.shape:
             size *= length
@@ -43,17 +43,17 @@ class Value:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes, where it is stored."""
+        """Number of bytes, where it is stored."""
         return self.size * self.dtype.itemsize
 
 
 class UnknownProgramError(Exception):
-    """A program with an operation, or a way of writing one down, that is not known here."""
+    """Error of a program with an unknown operation, or in an unknown form."""
 
 
 @dataclass(frozen=True)
 class ProductAxes:
-    """Axes of a product: those that are summed over and those that go along, of the left and of the right operand."""
+    """Axes of a product that are summed over, and that are shared, of the left and of the right operand."""
 
     summed: tuple[tuple[int, ...], tuple[int, ...]]
     shared: tuple[tuple[int, ...], tuple[int, ...]]
@@ -61,7 +61,7 @@ class ProductAxes:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation, the values that it reads and makes, and for loops and branches the programs inside.
+    """Operation of a program: the values it reads and makes, and for loops and branches the programs inside.
 
     A loop hands on from round to round the first `n_carried` values that it makes, which are `carried` among the inputs
     of its body, the last program inside. A scan has its `length` in rounds, a product of matrices its `axes`, a
@@ -89,7 +89,7 @@ class Program:
 
 
 def words(names: str) -> frozenset[str]:
-    """Return names of operations, separated by spaces."""
+    """Split names separated by spaces into a set."""
     return frozenset(names.split())
 
 
@@ -109,7 +109,7 @@ def program_of(traced: Any) -> Program:
 
 @runtime_checkable
 class _Jaxpr(Protocol):
-    """What is read of a program of JAX."""
+    """Attributes that are read of a program of JAX."""
 
     constvars: Sequence[Any]
     invars: Sequence[Any]
@@ -119,7 +119,7 @@ class _Jaxpr(Protocol):
 
 @runtime_checkable
 class _Literal(Protocol):
-    """A number written into a program."""
+    """Constant number in a program of JAX."""
 
     val: Any
 
@@ -151,7 +151,7 @@ def _operation(
     inside: tuple[Program, ...],
     params: dict[str, Any],
 ) -> Operation:
-    """Return one operation, with those of its parameters that are read."""
+    """Return one operation, with those of its parameters that are needed for counting."""
     match name:
         case "scan":
             n, carried = _carried(reads, makes, inside[-1])
@@ -168,7 +168,9 @@ def _operation(
 
 
 def _carried(reads: Sequence[Value], makes: Sequence[Value], body: Program) -> tuple[int, tuple[Value, ...]]:
-    """How many values a loop hands on, and where its body reads them: after constants, before the slices of a round.
+    """Return how many values a loop carries, and the inputs of its body that hold them.
+
+    They come after the constants and before the slices of a round.
 
     What is stacked over rounds has one axis more outside the body than inside.
     """
@@ -184,7 +186,7 @@ def _pair(axes: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], tuple[int, ..
 
 
 def _written_out(eqn: Any, inner: _Jaxpr, known: dict[Any, Value], numbers: Iterator[int]) -> Iterator[Operation]:
-    """Yield the operations of a call, in the names of the caller."""
+    """Yield the operations of a call, with the caller's values for its inputs and outputs."""
     own: dict[Any, Value] = dict(zip(inner.invars, _known(eqn.invars, known, numbers), strict=True))
     for var in inner.constvars:
         _make(var, own, numbers)
@@ -201,7 +203,7 @@ def _inner(params: dict[str, Any]) -> list[_Jaxpr]:
 
 
 def _needed(operations: Sequence[Operation], outputs: Sequence[Value]) -> list[Operation]:
-    """Return operations that an output depends on; the compiler leaves out the others, too."""
+    """Return the operations that an output depends on; the compiler leaves out the others, too."""
     wanted, kept = {value.number for value in outputs}, []
     for operation in reversed(operations):
         if any(made.number in wanted for made in operation.makes):

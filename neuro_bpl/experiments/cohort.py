@@ -17,7 +17,7 @@ from neuro_bpl.runs.pieces import Label
 
 @dataclass(frozen=True)
 class Cohort:
-    """Points that one compiled call trains, and the coordinates of each in the sweep ({} where there is none)."""
+    """Points that one compiled call trains, and the coordinates of each in the sweep ({} for a single run)."""
 
     points: tuple[Experiment, ...]
     labels: tuple[Label, ...]
@@ -29,36 +29,36 @@ class Cohort:
 
     @property
     def n_seeds(self) -> int:
-        """Networks of a point."""
+        """Number of networks of a point."""
         return len(self.first.seeds.weights)
 
     @property
     def name(self) -> str:
-        """Name for progress and messages: the rule, or how many points there are."""
+        """Name for progress and messages: the rule, or the number of points."""
         rules = dict.fromkeys(point.rule.name for point in self.points)
         return next(iter(rules)) if len(rules) == 1 else f"{len(self.points)} points"
 
     def hyperparameters(self) -> Hyperparameters:
-        """Return rules and optimisers of all networks."""
+        """Return the rules and optimisers of all networks."""
         return Hyperparameters.stack([(point.rule, point.optimizers) for point in self.points], self.n_seeds)
 
     @property
     def watch(self) -> Watch:
-        """The rules that watch."""
+        """The rules that observe the leading rule."""
         return Watch.of(self.first.rule, self.first.compare, self.first.compare_draws)
 
     def keys(self) -> tuple[Key[Array, " network"], Key[Array, " network"], Key[Array, " network"]]:
-        """Return keys of weights, data and noise of all networks: those of the seeds, again for every point."""
+        """Return the keys of weights, data and noise of all networks: those of the seeds, repeated for every point."""
         seeds, n_points = self.first.seeds, len(self.points)
         return Seeds(seeds.weights * n_points, seeds.data * n_points, seeds.noise * n_points).keys()
 
     def start(self) -> Weights | None:
-        """Return the weights that were given, for every point, in the format of this run; None where they are drawn."""
+        """Return the given weights, repeated for every point, in the run's number format; None where they are drawn."""
         n_points, dtype = len(self.points), jnp.zeros(0).dtype
         return jax.tree.map(
             lambda leaf: jnp.tile(jnp.asarray(leaf, dtype), (n_points,) + (1,) * (leaf.ndim - 1)), self.first.weights
         )
 
     def descriptions(self) -> list[dict[str, Any]]:
-        """Return every experiment in plain dictionaries."""
+        """Describe every experiment in plain dictionaries."""
         return [describe(point) for point in self.points]

@@ -25,7 +25,7 @@ def known() -> dict[str, type]:
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:
-    """Return an experiment in plain dictionaries, ready for JSON; data and given weights appear as fingerprints."""
+    """Describe an experiment in plain dictionaries for JSON; data and given weights appear as fingerprints."""
     parts = {spec.name: getattr(experiment, spec.name) for spec in dataclasses.fields(experiment)}
     task, weights = parts.pop("task"), parts.pop("weights")
     return {
@@ -37,7 +37,7 @@ def describe(experiment: Experiment) -> dict[str, Any]:
 
 
 def rebuild(description: Any, types: Sequence[type] = ()) -> Any:
-    """Return the object that `to_dict` described.
+    """Build the object that `to_dict` described.
 
     Parameters
     ----------

@@ -19,12 +19,12 @@ TRIALS_AT_ONCE = 1000
 
 @partial(jax.jit, static_argnames="circuit")
 def outcomes_of_few(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
-    """`outcomes` of as many trials as are taken at once, one network after another."""
+    """Return `outcomes` of a number of trials that fits one compiled call, one network after another."""
     return jax.lax.map(lambda one: circuit.outcome(one, trials), weights)
 
 
 def outcomes(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
-    """Return loss and accuracy of each network (leading axis of every array) on all trials, mean over trials."""
+    """Return the loss and accuracy of each network (leading axis of every array), mean over all trials."""
     if trials.n_trials <= TRIALS_AT_ONCE:
         return outcomes_of_few(circuit, weights, trials)
     slices = [slice(at, at + TRIALS_AT_ONCE) for at in range(0, trials.n_trials, TRIALS_AT_ONCE)]
@@ -35,7 +35,7 @@ def outcomes(circuit: Circuit, weights: Weights, trials: Trials) -> Outcome:
 
 
 def evaluate(circuit: Circuit, weights: Weights, task: Task | Trials, split: str = "test") -> xr.Dataset:
-    """Return loss and accuracy on a split of a task, or on any trials; nothing is learnt.
+    """Compute loss and accuracy on a split of a task, or on any trials; nothing is learnt.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def evaluate(circuit: Circuit, weights: Weights, task: Task | Trials, split: str
 
 
 def has_network_axis(circuit: Circuit, weights: Weights) -> bool:
-    """Return whether weights are those of several networks; refuses weights of another circuit (`ValueError`)."""
+    """Return whether weights are of several networks; refuse those of another circuit (`ValueError`)."""
     wanted, got = shapes(circuit), jax.tree.map(np.shape, weights)
     if got == wanted:
         return False

@@ -50,13 +50,13 @@ class Seeds:
 
     @classmethod
     def count(cls, n: int) -> "Seeds":
-        """Return seeds 0 to n − 1 in all three streams."""
+        """Return seeds 0 to n − 1 for all three streams."""
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= MOST:
             raise refusal("seeds", n, f"a whole number from 1 to {MOST}", "it is the number of networks", "seeds=5")
         return cls(*(tuple(range(int(n))),) * 3)
 
     def keys(self) -> tuple[Key[Array, " seed"], Key[Array, " seed"], Key[Array, " seed"]]:
-        """Return keys of the three streams, unrelated even where their seeds are equal."""
+        """Return the keys of the three streams, unrelated even where their seeds are equal."""
         weights, data, noise = (_keys_of(i, np.asarray(s)) for i, s in enumerate((self.weights, self.data, self.noise)))
         return weights, data, noise
 
@@ -70,7 +70,7 @@ def _keys_of(stream: Int[Array, ""], seeds: Int[Array, " seed"]) -> Key[Array, "
 @documented
 @dataclass(frozen=True)
 class Schedule:
-    """How long and on how much to train."""
+    """Number of updates, trials of each, evaluations and snapshots, and floating-point format."""
 
     n_updates: int = field(doc="number of updates", low=1)
     batch_size: int = field(50, "trials of an update", low=1)
@@ -82,16 +82,16 @@ class Schedule:
         check(self)
 
     def chunks(self) -> list[tuple[int, int]]:
-        """Return updates between evaluations, as (first, number) pairs that cover all updates."""
+        """Return the chunks of updates between evaluations, as (first, number) pairs that cover all updates."""
         edges = np.linspace(0, self.n_updates, min(self.n_evaluations, self.n_updates) + 1).round().astype(int)
         return [(int(a), int(b - a)) for a, b in itertools.pairwise(edges)]
 
     def longest_chunk(self) -> int:
-        """Return updates between evaluations, where there are most."""
+        """Return the number of updates in the longest chunk."""
         return max(n for _, n in self.chunks())
 
     def snapshots(self) -> set[int]:
-        """Return numbers of updates at which there is a snapshot: 0, the last one, and evaluations between."""
+        """Return the updates at which snapshots are taken: 0, the last one, and evaluations between."""
         evaluated = [0] + [first + n for first, n in self.chunks()]
         chosen = np.linspace(0, len(evaluated) - 1, min(self.n_snapshots, len(evaluated) - 1) + 1)
         return {evaluated[int(at)] for at in chosen.round()}
@@ -99,9 +99,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that determines a run.
+    """Everything that determines the numbers of a run.
 
-    `weights` are those to start from, one network each, or None to draw them; `compare` are the rules that watch.
+    `weights` are the initial weights, one network each, or None to draw them; `compare` are the observing rules.
     """
 
     circuit: Circuit

@@ -1,7 +1,7 @@
-"""Arrays of a cohort in training as labelled datasets, the pieces of a run.
+"""Results: arrays of training as labelled datasets, and datasets of many points as one run.
 
-They have dims `(point, seed, …)` and grow along `update` and `snapshot`; `sweep_axes.combine` turns points into named
-dims.
+A part is what one compiled call trains: points that differ in numbers only, each with the same seeds. Its pieces have
+dims `(point, seed, …)` and grow along `update` and `snapshot`; `runs.sweep_axes.combine` turns points into named dims.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ from neuro_bpl.runs.quantities import QUANTITIES
 
 
 def by_point(part: Cohort, values: Array | np.ndarray) -> np.ndarray:
-    """`(network, …)` as `(point, seed, …)`."""
+    """Reshape `(network, …)` to `(point, seed, …)`."""
     return np.asarray(values).reshape(len(part.points), part.n_seeds, *np.shape(values)[1:])
 
 
 def seeds(part: Cohort) -> xr.DataArray:
-    """Return coordinate of the networks of a point."""
+    """Return the coordinate of the networks of a point."""
     return coordinate("seed", np.arange(part.n_seeds), "network trained")
 
 
@@ -74,7 +74,7 @@ def described(name: str, metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def training(part: Cohort, first: int, update: Update, diverged_at: np.ndarray) -> Piece:
-    """Return updates `first + 1` and on."""
+    """Return what was recorded of updates `first + 1` and later."""
     n_updates = np.shape(update.outcome.loss)[1]
     at = coordinate("update", np.arange(first + 1, first + n_updates + 1), "number of the update")
     variables = {name: quantity(part, name, getattr(update.outcome, name), {"update": at}) for name in Outcome._fields}
@@ -91,7 +91,7 @@ def training(part: Cohort, first: int, update: Update, diverged_at: np.ndarray) 
 
 
 def comparison(part: Cohort, first: int, found: Comparison) -> Piece:
-    """Return what observed rules would have done at updates `first + 1` and on."""
+    """Return what all rules of a comparison would have done at updates `first + 1` and later."""
     n_updates = np.shape(found.cosine)[1]
     names = [rule.name for rule in observed(part.first.rule, part.first.compare)]
     axes = {
@@ -161,5 +161,5 @@ def weights(part: Cohort, at: int, found: Weights) -> Piece:
 
 
 def attributes(parts: Sequence[Cohort], grid: Mapping[str, Sequence]) -> dict[str, str]:
-    """Return root attributes that say what was run."""
+    """Return the root attributes that name the rules and the grid of a run."""
     return of_run([point.rule.name for part in parts for point in part.points], grid)

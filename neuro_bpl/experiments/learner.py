@@ -17,11 +17,11 @@ from neuro_bpl.trials import Trials
 
 
 class Learner(NamedTuple):
-    """One network in training.
+    """State of one network in training.
 
     `diverged_at` is the update of its first non-finite loss (counted from 1), or −1; `level` its place in a curriculum,
     `stream` the cortical state and traces that an endless input carries from one update to the next, and `observers`
-    what the rules that watch have for themselves (all () where there is none).
+    the weights of observing rules that are their own (all () where there is none).
     """
 
     weights: Weights
@@ -45,7 +45,7 @@ def learn_batch(
 
     `key` is for rules that draw random numbers.
 
-    Without end (`endless`), the trials continue those of the update before: the cortical state and the traces carry on,
+    With `endless`, the trials continue those of the update before: the cortical state and the traces are carried over,
     and the last step has a future.
     """
     if rule.update == "trial":
@@ -77,7 +77,7 @@ def learn_trials(
     trials: Trials,
     key: Key[Array, ""] | None,
 ) -> tuple[Learner, Outcome, Weights]:
-    """Return one update at the end of a batch of trials, and its gradient."""
+    """Make one update at the end of a batch of trials, and return its outcome and gradient too."""
     gradient, outcome = rule.learn(circuit, learner.weights, trials, key)
     weights, state = applied(circuit, rule, optimizers, learner.weights, learner.optimizer_state, gradient)
     return learner._replace(weights=weights, optimizer_state=state), outcome, gradient
@@ -92,7 +92,7 @@ def learn_watched(
     key: Key[Array, ""],
     watch: Watch,
 ) -> tuple[Learner, Outcome, Comparison]:
-    """`learn_trials`, with every observed rule asked what it would have done."""
+    """Make one update as `learn_trials` does, and compare the gradients of all observed rules."""
     after, outcome, gradient = learn_trials(circuit, rule, optimizers, learner, trials, key)
     rules, leader = watch.led_by(rule), (watch.place, gradient)
     observers, comparison = observe(
@@ -104,6 +104,6 @@ def learn_watched(
 def applied(
     circuit: Circuit, rule: LearningRule, optimizers: Optimizers, weights: Weights, state: PyTree, gradient: Weights
 ) -> tuple[Weights, PyTree]:
-    """Return one update of the weights that the rule lets learn; those of feedback and olive may stay as they are."""
+    """Apply one gradient to the weights that the rule learns; feedback and olive may be held fixed."""
     after, state = optimising.apply(optimizers, circuit, weights, state, gradient)
     return rule.held(weights, after), state

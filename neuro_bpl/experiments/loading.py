@@ -17,7 +17,7 @@ from neuro_bpl.runs.pieces import named_leaves
 
 
 class Trained(NamedTuple):
-    """A circuit and its weights, one network each along a leading axis unless one seed was asked for."""
+    """Circuit and weights; networks lie along a leading axis unless a single seed was selected."""
 
     circuit: Circuit
     weights: Weights
@@ -31,7 +31,7 @@ def load(
     snapshot: int | None = None,
     types: Sequence[type] = (),
 ) -> Trained:
-    """Return circuit and weights of a run.
+    """Load the circuit and weights of a run.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _selected(chosen: xr.Dataset, dim: str, value: int) -> xr.Dataset:
 
 
 def weights_of(circuit: Circuit, datasets: xr.Dataset) -> Weights:
-    """Return weights stored by name, in the structure of a circuit; leading axes are those of the dataset."""
+    """Return weights stored by name in the structure of a circuit; leading axes are those of the dataset."""
     born = jax.eval_shape(circuit.init, jax.random.key(0))
     leaves = []
     for name, like in named_leaves(born).items():

@@ -28,7 +28,7 @@ from neuro_bpl.trials import Trials
 @partial(jax.tree_util.register_dataclass, data_fields=("rules",), meta_fields=("place", "draws"))
 @dataclass(frozen=True)
 class Watch:
-    """All rules of a comparison, the leader's place among them, and how many gradients are drawn of random ones."""
+    """All rules of a comparison, the leader's place among them, and the number of draws for stochastic rules."""
 
     rules: tuple[LearningRule, ...] = ()
     place: int = 0
@@ -36,14 +36,14 @@ class Watch:
 
     @classmethod
     def of(cls, leader: LearningRule, observers: Sequence[LearningRule], draws: int) -> "Watch":
-        """Return the rules that watch a leader; nobody where there are none."""
+        """Return the rules that observe a leader; `NOBODY` where there are none."""
         if not observers:
             return NOBODY
         rules = observed(leader, observers)
         return cls(rules, [rule.name for rule in rules].index(leader.name), draws)
 
     def led_by(self, leader: LearningRule) -> tuple[LearningRule, ...]:
-        """Return all rules, with the leader of one network, whose numbers are its own."""
+        """Return all rules, with the leader replaced by that of one network, which has its own numbers."""
         return (*self.rules[: self.place], leader, *self.rules[self.place + 1 :])
 
 
@@ -56,7 +56,7 @@ AT_ONCE = 16  # most draws of one gradient that are held in memory together
 
 
 class Observer(NamedTuple):
-    """What an observer has for itself; () where it has nothing."""
+    """Weights and optimiser state that belong to one observer alone; () instead, for a rule that has none."""
 
     cerebellum: PyTree
     feedback: PyTree
@@ -65,7 +65,7 @@ class Observer(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What all observed rules would have done at one update: gradients of the cortical weights, held against BPTT's.
+    """Gradients of the cortical weights by all rules of a comparison at one update, compared with BPTT's.
 
     By rule and group of weights: the cosine with BPTT's gradient g, ‖ĝ − g‖/‖g‖ and ‖ĝ‖ of one draw; squared bias and
     variance over repeated draws, relative to ‖g‖². `alignment` is the cosine of every rule with every other one.
@@ -80,7 +80,7 @@ class Comparison(NamedTuple):
 
 
 def check_observers(circuit: Circuit, leader: LearningRule, observers: Sequence[LearningRule], draws: int) -> None:
-    """Refuse observers that cannot watch this rule in this circuit.
+    """Refuse observers that cannot be compared with this rule in this circuit.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def check_observers(circuit: Circuit, leader: LearningRule, observers: Sequence[
 
 
 def observed(leader: LearningRule, observers: Sequence[LearningRule]) -> tuple[LearningRule, ...]:
-    """Return all rules of a comparison: BPTT first, the leader last unless it is among the observers."""
+    """Return all rules of a comparison: BPTT first, the leader last unless it is BPTT or an observer."""
     # Names hold numbers, such as that of BP(0.5), which rules do not have inside a compiled function.
     rules = {rule.name: rule for rule in (bptt(), *observers)}
     rules.setdefault(leader.name, leader)
@@ -145,7 +145,10 @@ def observe(
     draws: int,
     leader: tuple[int, Weights],
 ) -> tuple[tuple[Observer | tuple[()], ...], Comparison]:
-    """What every rule would do with the same trials; `leader` is the place of the leading rule and its gradient."""
+    """Compare the gradients of all rules on the same trials, and train the observers' own weights.
+
+    `leader` is the place of the leading rule and its gradient.
+    """
     place, led = leader
     after: list[Observer | tuple[()]] = []
     drawn: list[list[Float[Array, "_draw _weight"]]] = []
@@ -164,7 +167,7 @@ def observe(
 
 
 def _draw(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, keys: Key[Array, " draw"]) -> Weights:
-    """Return one gradient for each key, a few at a time."""
+    """Draw one gradient for each key, a few at a time."""
     at_once = max(size for size in range(1, AT_ONCE + 1) if len(keys) % size == 0)
     return jax.lax.map(lambda key: rule.gradients(circuit, weights, trials, key), keys, batch_size=at_once)
 
@@ -181,7 +184,7 @@ def _learn(
     own: Observer | tuple[()],
     gradient: Weights,
 ) -> Observer | tuple[()]:
-    """Update the weights of an observer's cerebellum and feedback; those of cortex and readout are not changed."""
+    """Update the observer's own weights; its changes of cortex and readout are discarded."""
     if not own:
         return own
     after, state = optimising.apply(optimizers, circuit, weights, own.optimizer_state, gradient)
@@ -196,7 +199,7 @@ def _by_group(gradients: CorticalWeights) -> list[Float[Array, "draw _weight"]]:
 
 
 def compare(drawn: Sequence[Sequence[Float[Array, "_draw _weight"]]]) -> Comparison:
-    """Return all measures, from the draws of each rule by group; the first rule is the exact one."""
+    """Compute all measures from the draws of each rule by group; the first rule is the exact one."""
     exact = [group[0] for group in drawn[0]]
     first = [[group[0] for group in groups] for groups in drawn]
     spread = [[bias_and_variance(group, g) for group, g in zip(groups, exact, strict=True)] for groups in drawn]

@@ -28,7 +28,7 @@ DRAWS = 8  # gradients drawn for each trial by rules that draw random numbers
 
 
 class Probe(NamedTuple):
-    """One network on the probe batch: what a probed quantity is computed from.
+    """One network on the probe batch, from which all probed quantities are computed.
 
     `exact` is Gₜ, the true future gradient, at the scale of a training batch of `batch_size` trials.
     """
@@ -43,7 +43,7 @@ class Probe(NamedTuple):
 
 
 class Updates(NamedTuple):
-    """What a rule would do to the predictor, held against what the true future gradient would."""
+    """Agreement of the predictor's update by a rule with its update towards the true future gradient."""
 
     alignment: Float[Array, ""]
     bias_squared: Float[Array, ""]
@@ -51,7 +51,7 @@ class Updates(NamedTuple):
 
 
 def on(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, batch_size: int) -> Probe:
-    """Return one network, played on the probe batch.
+    """Run one network on the probe batch, and return it with the true future gradient.
 
     The predictor has learnt gradients of the mean loss of a training batch, 1/batch_size of those of a trial; errors of
     the probe batch, whatever its size, are brought to the same scale.
@@ -63,12 +63,12 @@ def on(circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, b
 
 
 def flat(s: StateInTime) -> Float[Array, "state time batch"]:
-    """Return components of the state in one vector."""
+    """Return the components of the state in one vector."""
     return jnp.concatenate([jnp.moveaxis(component, 1, 0) for component in s])
 
 
 def predicted(probe: Probe) -> Float[Array, "state time batch"]:
-    """ĝₜ."""
+    """Return ĝₜ."""
     predicted, exact = flat(probe.seen.predictions), flat(probe.exact)
     return jnp.broadcast_to(predicted, exact.shape)
 
@@ -79,7 +79,7 @@ def predicted_credit(rule: LearningRule) -> Any:
 
 
 def td_error(probe: Probe) -> Float[Array, "state time batch"]:
-    """δₜ = (lₜ₊₁ + γ ĝₜ₊₁) Jₜ₊₁ − ĝₜ, docs/theory.md (6)."""
+    """Return δₜ = (lₜ₊₁ + γ ĝₜ₊₁) Jₜ₊₁ − ĝₜ, docs/theory.md (6)."""
     discount = predicted_credit(probe.rule).discount
 
     def mix(prediction_t: tuple, swept_t: tuple, left_t: Array) -> tuple:
@@ -89,29 +89,29 @@ def td_error(probe: Probe) -> Float[Array, "state time batch"]:
 
 
 def lambda_target(probe: Probe) -> Float[Array, "state time batch"]:
-    """G^λₜ, docs/theory.md (5)."""
+    """Return G^λₜ, docs/theory.md (5)."""
     credit = predicted_credit(probe.rule).assign(probe.circuit, probe.weights, probe.seen)
     return flat(credit.prediction_errors) + predicted(probe)
 
 
 def alignment(probe: Probe) -> Float[Array, " time"]:
-    """Return cosine of ĝₜ with Gₜ, mean over the trials where both are non-zero; NaN at steps without any."""
+    """Return the cosine of ĝₜ with Gₜ, mean over the trials where both are non-zero; NaN at steps without any."""
     return jnp.nanmean(gradient_measures.cosine(predicted(probe), flat(probe.exact)), axis=-1)
 
 
 def td_error_size(probe: Probe) -> Float[Array, " time"]:
-    """‖δₜ‖, root mean square over trials."""
+    """Return ‖δₜ‖, root mean square over trials."""
     return jnp.sqrt((td_error(probe) ** 2).sum(0).mean(-1))
 
 
 def weight_alignment(probe: Probe) -> Float[Array, ""]:
-    """Return cosine of the rule's gradient of the cortical weights with BPTT's; NaN where one of them is zero."""
+    """Return the cosine of the rule's gradient of the cortical weights with BPTT's; NaN where one is zero."""
     own, exact = (jax.tree.leaves(_cortical_gradient(probe, rule)._replace(s_0=None)) for rule in (probe.rule, bptt()))
     return gradient_measures.cosine(*(jnp.concatenate([leaf.ravel() for leaf in leaves]) for leaves in (own, exact)))
 
 
 def _cortical_gradient(probe: Probe, rule: LearningRule) -> CorticalWeights:
-    """A rule's gradient of the task on the probe batch, at any scale; a rule that draws noise draws the same always."""
+    """Return a rule's gradient of the task loss on the probe batch, up to scale, with a fixed key for noise."""
     if rule.credit.scope == "future":
         said = protocol.assign(rule.credit, probe.circuit, probe.weights, probe.seen)
         return swept_gradient(rule.trace, probe.circuit, probe.weights, probe.seen, said)
@@ -121,7 +121,7 @@ def _cortical_gradient(probe: Probe, rule: LearningRule) -> CorticalWeights:
 
 
 def predictor_updates(probe: Probe) -> Updates:
-    """Return cosine, squared bias and variance of the predictor's update from single trials; docs/theory.md (29).
+    """Return cosine, squared bias and variance of the predictor's single-trial updates; docs/theory.md (29).
 
     The reference is the update of BP(1) without discount, whose target is Gₜ. Rules that draw random numbers draw
     several times for each trial, and the squared bias is less what so many draws leave of the noise by chance.
@@ -155,13 +155,13 @@ def _trial_updates(probe: Probe, rule: LearningRule, draws: int) -> Float[Array,
 
 
 def outputs(probe: Probe) -> Float[Array, "trial time output"]:
-    """yₜ at every step."""
+    """Return yₜ at every step."""
     rates = jnp.moveaxis(probe.seen.trajectory.s_t[0], 1, 0)
     return probe.circuit.readout.outputs(probe.weights.readout, rates).T
 
 
 def cortical_trace(probe: Probe) -> Float[Array, "trial time state gate presynaptic"]:
-    """εₜ of every synapse, zero where a gate has none."""
+    """Return εₜ of every synapse, zero where a gate has none."""
     trace: Any = probe.rule.trace
     traces = trace.eligibility(probe.circuit.cortex, probe.weights.cortex, probe.seen)
     in_time = jnp.moveaxis(traces, (-1, 0), (0, 1))  # (trial, time, component, gate, unit, presynaptic)
@@ -170,7 +170,7 @@ def cortical_trace(probe: Probe) -> Float[Array, "trial time state gate presynap
 
 
 def predictor_trace(probe: Probe) -> Float[Array, "trial time state"]:
-    """‖eₜ‖ of the full trace over the weights of the predictor, docs/theory.md (9)."""
+    """Return ‖eₜ‖ of the full trace over the weights of the predictor, docs/theory.md (9)."""
     circuit, theta, path = probe.circuit, probe.weights.cerebellum, probe.seen.trajectory
     predictor, decay = circuit.predictor(), predicted_credit(probe.rule).decay
 
@@ -188,7 +188,7 @@ def predictor_trace(probe: Probe) -> Float[Array, "trial time state"]:
 
 
 def granule(probe: Probe) -> Float[Array, "trial time granule"]:
-    """Return activity of granule cells."""
+    """Return the activity of granule cells."""
     s = tuple(jnp.moveaxis(component, 1, 0) for component in probe.seen.trajectory.s_t)
     fibres = probe.circuit.mossy_fibres(s, jnp.moveaxis(probe.seen.inputs, 1, 0))
     predictor: Any = probe.circuit.predictor()
@@ -196,7 +196,7 @@ def granule(probe: Probe) -> Float[Array, "trial time granule"]:
 
 
 def rates(probe: Probe) -> Float[Array, "trial time unit"]:
-    """Return firing rates."""
+    """Return the firing rates."""
     return flat(probe.seen.trajectory.s_t[:1]).T
 
 

@@ -20,12 +20,12 @@ LOSS_UNITS = {"squared_error": "squared output", "softmax_cross_entropy": "nat",
 
 
 def units(name: str, circuit: Circuit) -> str:
-    """Return unit of a quantity in a circuit: "nat" for cross-entropies."""
+    """Return the unit of a quantity in a circuit; the unit of the loss is "nat" for cross-entropies."""
     return QUANTITIES[name].units.format(loss=LOSS_UNITS[circuit.readout.loss])
 
 
 def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> tuple[str, ...]:
-    """Return the names asked for and those always recorded, in the order of the list.
+    """Return the requested names and those that are always recorded, in the order of the list.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def check_names(names: Iterable[str], circuit: Circuit, rule: LearningRule) -> t
 
 
 def _instead(name: str) -> str:
-    """Return what to type for a quantity that a rule does not have."""
+    """Return what to type instead of a quantity that a rule does not have."""
     if name == "difficulty":
         return "nothing: it is recorded wherever the task is a curriculum"
     if QUANTITIES[name].group == "comparison":
@@ -79,13 +79,16 @@ def has(rule: LearningRule, name: str) -> bool:
 
 
 def applicable(names: Iterable[str], rule: LearningRule) -> tuple[str, ...]:
-    """Return those of the names that a rule has: without a prediction there is nothing to record of it."""
+    """Return the names that apply to a rule: one without a prediction has no quantities of a prediction."""
     _check_list(names)
     return tuple(name for name in names if not _is_of_prediction(name) or has(rule, name))
 
 
 def _is_of_prediction(name: str) -> bool:
-    """Return whether a rule may lack it; what is unknown, or recorded by comparing, is for `check_names` to refuse."""
+    """Return whether a name may be left out silently because the rule lacks what it needs.
+
+    Unknown names, and those of comparisons, are refused by `check_names`.
+    """
     return isinstance(name, str) and name in QUANTITIES and QUANTITIES[name].group != "comparison"
 
 
@@ -95,18 +98,18 @@ def _check_list(names: Iterable[str]) -> None:
 
 
 def probed(names: Iterable[str], *cadences: str) -> tuple[str, ...]:
-    """Return those of the names that are computed on the probe batch, at these cadences."""
+    """Return the names that are computed on the probe batch at these cadences."""
     return tuple(name for name in names if name in probing.COMPUTED and QUANTITIES[name].cadence in cadences)
 
 
 def of_level(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the names that measure gradients: with a curriculum, on trials of the level that is being learnt."""
+    """Return the names that measure gradients: in a curriculum, on trials of each network's current level."""
     return tuple(name for name in names if QUANTITIES[name].group == "gradients")
 
 
 def on_probe(
     circuit: Circuit, rule: LearningRule, weights: Weights, trials: Trials, batch_size: int, names: tuple[str, ...]
 ) -> dict[str, Array]:
-    """Return quantities of one network on the probe batch, weights held."""
+    """Compute quantities of one network on the probe batch, with weights held fixed."""
     probe = probing.on(circuit, rule, weights, trials, batch_size)
     return {name: probing.COMPUTED[name](probe) for name in names}

@@ -30,10 +30,10 @@ RULE = 715_827_883  # folded into the noise key of an update: an arbitrary numbe
 
 
 class Update(NamedTuple):
-    """What one update leaves on record.
+    """Records of one update.
 
-    How the trials went, ‖ΔW‖ of each part, how difficult the trials of a curriculum were, and what observers would have
-    done.
+    Loss and accuracy, ‖ΔW‖ of each part, the difficulty of the trials of a curriculum, and the comparison of the rules
+    where there are observers.
     """
 
     outcome: Outcome
@@ -45,7 +45,7 @@ class Update(NamedTuple):
 @partial(jax.tree_util.register_dataclass, data_fields=("varying", "shared"), meta_fields=("structure", "varies"))
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Rules and optimisers of all networks: numbers that vary have a leading network axis, the others are shared."""
+    """Rules and optimisers of all networks: varying numbers have a leading network axis, others are shared."""
 
     varying: tuple[Float[Array, " network"], ...]
     shared: tuple[Array, ...]
@@ -54,7 +54,7 @@ class Hyperparameters:
 
     @classmethod
     def stack(cls, pairs: Sequence[tuple[LearningRule, Optimizers]], n_each: int) -> "Hyperparameters":
-        """Return rule and optimisers of every point, each used by `n_each` networks in a row."""
+        """Stack the rule and optimisers of every point, each used by `n_each` networks in a row."""
         structures = {jax.tree.structure(pair) for pair in pairs}
         if len(structures) != 1:
             raise TypeError(f"points of one compiled call differ in more than numbers: {structures}")
@@ -75,7 +75,7 @@ class Hyperparameters:
         )
 
     def of(self, varying: Sequence[Array]) -> tuple[LearningRule, Optimizers]:
-        """Return rule and optimisers of one network, from its own numbers."""
+        """Return the rule and optimisers of one network, from its varying numbers."""
         own, shared = iter(varying), iter(self.shared)
         leaves = [next(own) if differs else next(shared) for differs in self.varies]
         return jax.tree.unflatten(self.structure, leaves)
@@ -90,7 +90,10 @@ def newborn(
     weights: Weights | None,
     watch: Watch = NOBODY,
 ) -> Learner:
-    """Every network before its first update, weights drawn from its key or given; the other key is that of noise."""
+    """Return every network before its first update; weights are given, or drawn from the first key.
+
+    The second key is that of noise.
+    """
 
     def one(varying: tuple[Array, ...], weights: Weights, noise_key: Key[Array, ""]) -> Learner:
         rule, optimizers = hyper.of(varying)
@@ -115,7 +118,7 @@ def birth(
     weights: Weights | None,
     watch: Watch = NOBODY,
 ) -> tuple[Learner, Trials]:
-    """Return every network before its first update, and the batch that the first one is going to learn from."""
+    """Return every network before its first update, and a batch of trials drawn with the first network's keys."""
     level = task.first_level() if isinstance(task, Curriculum) else ()
     data_key, noise_key = (jax.random.fold_in(stream[0], 0) for stream in keys[1:])
     first_batch = sample(task, level, data_key, noise_key, batch_size)
@@ -135,7 +138,7 @@ def updates(
     batch_size: int,
     watch: Watch = NOBODY,
 ) -> tuple[Learner, Update]:
-    """Return a chunk of updates of all networks, recorded as if there were as many as in the `longest` chunk.
+    """Train all networks for a chunk of updates, with records padded to the length of the `longest` chunk.
 
     A network whose loss is not finite stops learning.
     """
@@ -197,21 +200,21 @@ def run_updates(
     watch: Watch = NOBODY,
     options: Options = (),
 ) -> tuple[Learner, Update]:
-    """Return a chunk of `updates`, compiled with options: one program for all chunks of a run, of whatever length."""
+    """Train a chunk with `updates`, compiled with options: one program for all chunks of a run."""
     program = compiled(updates, options, UPDATES_STATIC)
     after, made = program(circuit, task, hyper, learners, keys, first, n_updates, longest, batch_size, watch)
     return after, jax.tree.map(lambda recorded: recorded[:, :n_updates], jax.device_get(made))
 
 
 def sample(task: Task, level: PyTree, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-    """Return training trials, of the learner's own level where the task is a curriculum."""
+    """Draw training trials, of the learner's own level where the task is a curriculum."""
     if isinstance(task, Curriculum):
         return task.sample_level(level, data_key, noise_key, batch_size)
     return task.sample(data_key, noise_key, batch_size)
 
 
 def change(old: Weights, new: Weights) -> Float[Array, " part"]:
-    """‖ΔW‖ of each part."""
+    """Return ‖ΔW‖ of each part."""
 
     def norm(old: PyTree, new: PyTree) -> Float[Array, ""]:
         squares = [((b - a) ** 2).sum() for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True)]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
-    """Run a drawing function in the house style; titles and legends read it when they are made."""
+    """Make a drawing function draw in the house style; titles and legends read it when they are created."""
 
     @functools.wraps(draw)
     def in_style(*arguments: Any, **options: Any) -> "Figure":

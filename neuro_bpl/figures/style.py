@@ -79,14 +79,14 @@ _OTHERS: tuple[tuple[str, tuple], ...] = (
 
 
 def look(rule: str) -> dict[str, Any]:
-    """Return colour and dash pattern of a rule's line."""
+    """Return the colour and dash pattern of a rule's line."""
     other = _OTHERS[zlib.crc32(rule.encode()) % len(_OTHERS)]
     colour, dashes = next(((c, d) for pattern, c, d in _LOOKS if re.match(pattern, rule)), other)
     return {"color": colour, "dashes": dashes}
 
 
 def line_with_spread(axes: Axes, values: xr.DataArray, along: str, rule: str) -> None:
-    """Mean over seeds with a band of ± 1 SD."""
+    """Draw the mean over seeds with a band of ± 1 SD."""
     # Not `std`: where a single seed has a value there is no spread, and NumPy would warn.
     mean, n_seeds = values.mean("seed"), values.count("seed")
     spread = np.sqrt(((values - mean) ** 2).sum("seed") / np.maximum(n_seeds - 1, 1))
@@ -96,7 +96,7 @@ def line_with_spread(axes: Axes, values: xr.DataArray, along: str, rule: str) ->
 
 
 def map_over_learning(axes: Axes, values: xr.DataArray, limits: tuple[float, float], colours: str) -> QuadMesh:
-    """Return values by step of the trial and update, mean over seeds; dark is low in print, too."""
+    """Draw the mean over seeds as a colour map of steps of the trial by updates."""
     mean = values.mean("seed").transpose("update", "time")
     edges = [np.arange(mean.sizes["time"] + 1) + mean.time.values[0] - 0.5, np.arange(mean.sizes["update"] + 1) - 0.5]
     mesh = axes.pcolormesh(*edges, mean, vmin=limits[0], vmax=limits[1], cmap=colours, rasterized=True)
@@ -109,7 +109,7 @@ def map_over_learning(axes: Axes, values: xr.DataArray, limits: tuple[float, flo
 def panels(
     width: float, height: float, columns: int = 1, ratios: Sequence[float] | None = None
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure with panels side by side, sizes in inches; `ratios` are the relative widths."""
+    """Create a figure with panels side by side, sizes in inches; `ratios` are the relative widths."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False, width_ratios=ratios)[0]
 

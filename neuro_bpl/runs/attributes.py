@@ -26,7 +26,7 @@ def grid(attrs: Attributes) -> dict[str, list]:
 
 
 def point(label: Label, status: str, description: Mapping[str, Any], error: str = "") -> dict[str, Any]:
-    """Return the record of one point: its coordinates, what happened to it, and its experiment."""
+    """Return the record of one point: its coordinates, status, error and experiment."""
     return {"at": dict(label), "status": status, "error": error, "run": description}
 
 

@@ -13,11 +13,11 @@ NOTHING = "nothing"
 
 
 class CheckpointError(OSError):
-    """A checkpoint with other arrays than those that the present versions of packages go on from."""
+    """Error of a checkpoint whose arrays do not match those of the installed package versions."""
 
 
 def layout(tree: Tree) -> list[str]:
-    """Return number format and shape of every array of a tree, in order.
+    """Return the number format and shape of every array of a tree, in order.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def layout(tree: Tree) -> list[str]:
 
 
 def pack(tree: Tree) -> dict[str, np.ndarray]:
-    """Return all arrays of a tree, end to end, by number format.
+    """Concatenate all arrays of a tree into one flat array for each number format.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def pack(tree: Tree) -> dict[str, np.ndarray]:
 
 
 def unpack(packed: Mapping[str, np.ndarray], stored: Sequence[str] | None, like: Tree) -> Tree:
-    """Return the tree that was packed with the layout `stored`, in the shapes and formats of `like`.
+    """Restore a tree packed with the layout `stored`, in the shapes and formats of `like`.
 
     Without a layout, as in runs of version 0.1.0, the number of numbers of each format is compared.
 
@@ -66,7 +66,7 @@ def unpack(packed: Mapping[str, np.ndarray], stored: Sequence[str] | None, like:
 
 
 def _counts(arrays: Iterable[tuple[str, np.ndarray | jax.ShapeDtypeStruct]]) -> list[str]:
-    """Return how many numbers there are of each format."""
+    """Return the number of values of each number format, as a layout."""
     counts: dict[str, int] = {}
     for dtype, array in arrays:
         counts[dtype] = counts.get(dtype, 0) + array.size
@@ -74,7 +74,7 @@ def _counts(arrays: Iterable[tuple[str, np.ndarray | jax.ShapeDtypeStruct]]) -> 
 
 
 def _check_layout(stored: Sequence[str], wanted: Sequence[str]) -> None:
-    """Refuse to go on from other arrays: numbers would come to stand for something else."""
+    """Refuse a checkpoint with another layout, whose numbers would be misread (`CheckpointError`)."""
     pairs = enumerate(itertools.zip_longest(stored, wanted, fillvalue=NOTHING))
     if different := [(at, old, new) for at, (old, new) in pairs if old != new]:
         at, old, new = different[0]

@@ -17,7 +17,7 @@ RUNNING, COMPLETE, DIVERGED, FAILED = "running", "complete", "diverged", "failed
 
 @dataclass
 class StoredPart:
-    """A part as it is on disk: its pieces, its checkpoint ({} when it is complete), and what its attributes say."""
+    """Part of a run as stored: its pieces, its checkpoint ({} when complete) and its attributes."""
 
     pieces: Piece
     checkpoint: dict[str, np.ndarray]
@@ -30,7 +30,7 @@ class StoredPart:
 
     @property
     def statuses(self) -> list[str]:
-        """What happened to each point: one whose networks have all diverged has come to its end."""
+        """Status of each point; a point whose networks have all diverged is "diverged"."""
         if "training" not in self.pieces:
             return [self.attrs["status"]] * len(self.labels)
         lost = (self.pieces["training"]["diverged_at"] >= 0).all("seed").values
@@ -44,7 +44,7 @@ class StoredPart:
 
 @dataclass
 class Contents:
-    """All that a store holds."""
+    """Contents of a store: root attributes and parts."""
 
     attrs: dict[str, Any]
     parts: dict[str, StoredPart] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Contents:
         return attributes.grid(self.attrs)
 
     def tree(self) -> xr.DataTree:
-        """Return the run: parts combined, with what happened to each point."""
+        """Combine the parts into a run, with the record of each point in its attributes."""
         parts = {name: part for name, part in self.parts.items() if part.pieces}
         tree = sweep_axes.combine([(part.pieces, part.labels) for part in parts.values()], self.grid)
         records = [
@@ -68,7 +68,7 @@ class Contents:
 
 
 class Memory:
-    """A run that is not stored: what was committed stays in memory."""
+    """Run that is not stored on disk: commits stay in memory."""
 
     path: Path | None = None
 
@@ -91,7 +91,7 @@ class Memory:
         self._said[name] = dict(attrs)
 
     def drop(self, name: str) -> None:
-        """Remove a part, if there is one, to run its points again."""
+        """Remove a part if it exists, so that its points can be run again."""
         self._pieces.pop(name, None)
         self._said.pop(name, None)
 
@@ -100,9 +100,9 @@ class Memory:
 
 
 def finished(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
-    """Return values of points that have come to their end; NaN where a point failed, was stopped, or was not begun.
+    """Return the values of points that are complete or diverged, and NaN at all other points.
 
-    What a stopped network has learnt so far is no result: it would pass for that of all updates.
+    A stopped network has not made all updates: its values would be mistaken for those of a complete point.
     """
     said = statuses(run)
     at_end = [point["at"] for point in said if point["status"] in (COMPLETE, DIVERGED)]
@@ -114,21 +114,24 @@ def finished(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
 
 
 def statuses(run: xr.DataTree) -> Sequence[dict[str, Any]]:
-    """What happened to each point: its coordinates, status ("running", "complete", "diverged", "failed"), and error."""
+    """Return the record of each point: coordinates "at", "status", "error" and experiment "run".
+
+    A status is "running", "complete", "diverged" or "failed".
+    """
     return attributes.points(run.attrs)
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where a run goes: to disk (`run_writer.RunWriter`, `part_writer.PartWriter`), or into memory (`Memory`)."""
+    """Destination of a run: disk (`run_writer.RunWriter`, `part_writer.PartWriter`) or memory (`Memory`)."""
 
     @property
     def path(self) -> Path | None:
-        """The folder on disk."""
+        """The folder on disk; None in memory."""
 
     @property
     def contents(self) -> Contents:
-        """What was committed before this process began."""
+        """What was committed: on disk before this process began, in memory so far."""
 
     def commit(
         self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
@@ -136,9 +139,9 @@ class Sink(Protocol):
         """Append a piece to a part, and replace its checkpoint and attributes."""
 
     def drop(self, name: str) -> None:
-        """Remove a part, if there is one, to run its points again."""
+        """Remove a part if it exists, so that its points can be run again."""
 
 
 def said(labels: Sequence[pieces.Label], descriptions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return attributes by which the points of a part are found again."""
+    """Return the attributes of a part that identify its points: coordinates and experiments."""
     return {"labels": json.dumps([dict(label) for label in labels]), "experiments": json.dumps(descriptions)}

@@ -14,14 +14,14 @@ from neuro_bpl.runs.pieces import Piece, growing
 
 
 class Digest:
-    """SHA-256 of a part, kept up to date as pieces are appended."""
+    """Digest (SHA-256) of a part, updated as pieces are appended."""
 
     def __init__(self) -> None:
         self._attrs = b""
         self._hashes: dict[str, Any] = {}
 
     def add(self, piece: Piece, attrs: Mapping[str, Any]) -> None:
-        """Take in a piece; attributes and what does not grow replace what was there."""
+        """Add a piece; attributes, and groups that do not grow, replace the earlier ones."""
         self._attrs = json.dumps(attrs, sort_keys=True).encode()
         for group, dataset in piece.items():
             dim = growing(dataset)
@@ -47,7 +47,7 @@ class Digest:
 
 
 def of(piece: Piece, attrs: Mapping[str, Any]) -> str:
-    """Return the digest of a whole part, or, without a piece, of attributes."""
+    """Return the digest of a whole part, or, with an empty piece, of attributes."""
     digest = Digest()
     digest.add(piece, attrs)
     return digest.value()
@@ -60,7 +60,7 @@ def _bytes(values: np.ndarray) -> bytes:
 
 
 def fingerprint(tree: PyTree) -> str:
-    """SHA-256 of the arrays in a tree."""
+    """Return the SHA-256 of the arrays in a tree."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         values = np.ascontiguousarray(leaf)

@@ -30,7 +30,7 @@ def export_netcdf(run: xr.DataTree, path: Path | str, overwrite: bool = False) -
 
 
 def check_path(path: Path, overwrite: bool) -> None:
-    """Refuse a path that is a folder, or that may not be replaced (`FileExistsError`)."""
+    """Refuse a path that is a folder, or an existing file unless `overwrite` is set (`FileExistsError`)."""
     if path.is_dir():
         raise FileExistsError(
             f"{path} is a folder.\n  Allowed: the path of a file.\n  Why: NetCDF is one file.\n"

@@ -31,19 +31,19 @@ CHUNK_BYTES = 2**20
 
 
 class UnwritableError(OSError):
-    """A commit did not succeed."""
+    """Error of a commit that could not be written."""
 
 
 class OvertakenError(RuntimeError):
-    """Another process has gone on with this part: what is stored is ahead of what this one has."""
+    """Error of a commit to a part that another process has continued: the store is ahead of this process."""
 
 
 class AbandonedError(OSError):
-    """The run has another owner, or none: nobody waits for this part any more."""
+    """Error of a commit to a run that has another owner, or none."""
 
 
 class PartWriter:
-    """Parts of a store that this process writes; `contents` is what was there when it began.
+    """Writer of some parts of a store; `contents` is what they held when it began.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ class PartWriter:
         self._known = {name: found.value() for name, found in self._digests.items()}
 
     @classmethod
-    def join(cls, path: Path, token: str, name: str) -> "Region":
-        """Return the region of one part, new or begun, of a run that another process owns."""
+    def join(cls, path: Path, token: str, name: str) -> "PartWriter":
+        """Open one part, new or begun, of a run that another process owns, and return its writer."""
         if not owned(path, token):
             raise _abandoned(path)
         part = read_part(path, name)
@@ -87,7 +87,7 @@ class PartWriter:
     def commit(
         self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
     ) -> None:
-        """Append a piece to a part, replace its checkpoint and attributes: all, or nothing.
+        """Append a piece to a part and replace its checkpoint and attributes, all in one commit.
 
         `growth` is the number of steps to which a growing axis will come, for the size of chunks on disk.
         """
@@ -105,14 +105,14 @@ class PartWriter:
         self._known[name] = found.value()
 
     def settle(self) -> None:
-        """Write the root attributes where they are not those on disk."""
+        """Write the root attributes if they differ from those on disk."""
         assert self._attrs is not None
         if self.tip().get(ROOT) != fingerprints.of({}, self._attrs):
             with self._change("attributes", {}, {}):
                 pass
 
     def drop(self, name: str) -> None:
-        """Remove a part, if there is one, whoever has written it."""
+        """Remove a part if it exists, whichever process has written it."""
         self.contents.parts.pop(name, None)
         self._digests.pop(name, None)
         self._known.pop(name, None)
@@ -121,12 +121,15 @@ class PartWriter:
                 del root[f"parts/{name}"]
 
     def move(self, path: Path) -> None:
-        """The store is at another path now."""
+        """Continue at another path, to which the store has been moved."""
         self.path = path
         self._repository = icechunk.Repository.open(storage(path))
 
     def tidy(self) -> None:
-        """Leave the run without an owner, and without what no reader needs any more; nobody commits meanwhile."""
+        """Release the ownership of the run, and delete old snapshots and data that no reader needs.
+
+        Commits of other processes wait meanwhile.
+        """
         with commits(self.path):
             if owned(self.path, self._token):
                 (self.path / OWNER).unlink()
@@ -135,14 +138,17 @@ class PartWriter:
             self._repository.garbage_collect(now)
 
     def tip(self) -> dict[str, str]:
-        """Return digests of all that is committed now, by whomever."""
+        """Return the digests of all that is committed now, by any process."""
         return committed(self._repository, self._repository.lookup_branch(BRANCH))
 
     @contextlib.contextmanager
     def _change(
         self, message: str, expected: Mapping[str, str | None], becomes: Mapping[str, str | None]
     ) -> Iterator[zarr.Group]:
-        """The root group, to be changed and committed, unless parts are not as `expected`; `becomes`: their digests."""
+        """Yield the root group for changes, and commit them with the new digests `becomes`.
+
+        A part whose digest is not as in `expected` is refused (`OvertakenError`).
+        """
         with commits(self.path), quiet():
             if not owned(self.path, self._token):
                 raise _abandoned(self.path)
@@ -162,13 +168,13 @@ class PartWriter:
 
 @contextlib.contextmanager
 def commits(path: Path) -> Iterator[None]:
-    """Alone in committing to a store."""
+    """Hold the lock of commits to a store."""
     with FileLock(path / COMMITS, timeout=PATIENCE):
         yield
 
 
 def owned(path: Path, token: str) -> bool:
-    """Return whether the process that has this token owns the run."""
+    """Return whether the process with this token owns the run."""
     try:
         return (path / OWNER).read_text(encoding="utf-8") == token
     except FileNotFoundError:
@@ -176,14 +182,14 @@ def owned(path: Path, token: str) -> bool:
 
 
 def own(path: Path, token: str) -> None:
-    """Make this process the owner of a run: commits for an earlier one are refused from now on."""
+    """Make this process the owner of a run; commits with an earlier token are refused from now on."""
     with commits(path):
         (path / OWNER).write_text(token, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def told(path: Path) -> Iterator[None]:
-    """Say what to do where a commit does not succeed."""
+    """Turn errors of a commit into an `UnwritableError` that says what to do."""
     try:
         yield
     except AbandonedError:
@@ -229,7 +235,7 @@ def _write(store: Any, group: str, dataset: xr.Dataset, growth: int) -> None:
 
 
 def _chunks(values: xr.Variable, dim: str | None, growth: int) -> tuple[int, ...]:
-    """Whole along all axes but the growing one, which is cut into pieces of about a mebibyte."""
+    """Return chunk sizes: whole axes, but the growing one cut into about a mebibyte."""
     if dim not in values.dims:
         return tuple(max(size, 1) for size in values.shape)
     one = max(values.nbytes // max(values.sizes[dim], 1), 1)
@@ -238,5 +244,5 @@ def _chunks(values: xr.Variable, dim: str | None, growth: int) -> tuple[int, ...
 
 
 def _as_dataset(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """Return a checkpoint: flat arrays, one for each number format."""
+    """Return a checkpoint as a dataset of flat arrays, one for each number format."""
     return xr.Dataset({name: (f"{name}_axis", values) for name, values in arrays.items()})

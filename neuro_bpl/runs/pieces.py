@@ -16,12 +16,12 @@ Label = Mapping[str, float | int | str]
 
 
 def coordinate(name: str, values: Any, long_name: str, unit: str = "1") -> xr.DataArray:
-    """Return a coordinate with its name in words and unit."""
+    """Return a coordinate with its long name and unit."""
     return xr.DataArray(np.asarray(values), dims=name, attrs={"long_name": long_name, "units": unit}, name=name)
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:
-    """Return arrays of a tree by their path, such as "cortex.w_rec"."""
+    """Return the arrays of a tree by their path, such as "cortex.w_rec"."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="."): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
@@ -29,7 +29,7 @@ def named_leaves(tree: PyTree) -> dict[str, Any]:
 
 
 def join(pieces: Sequence[Piece]) -> Piece:
-    """Return pieces in the order of their commits as one; what does not grow is taken from the last."""
+    """Join pieces in the order of their commits; what does not grow is taken from the last."""
     groups: dict[str, list[xr.Dataset]] = {}
     for piece in pieces:
         for group, dataset in piece.items():
@@ -48,5 +48,5 @@ def _joined(datasets: list[xr.Dataset]) -> xr.Dataset:
 
 
 def growing(dataset: xr.Dataset) -> str | None:
-    """Return the dim along which a group grows; None for one that is written once."""
+    """Return the dim along which a group grows; None for a group that is written once."""
     return next((dim for dim in GROWING if dim in dataset.dims), None)

@@ -14,7 +14,7 @@ PACKAGES = ("neuro_bpl", "icechunk", "jax", "numpy", "optax", "xarray", "zarr")
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Return what differs, one line each, such as ``rule.credit.lambda_: stored 0.5, asked for 1.0``."""
+    """List what differs, one line each, such as ``rule.credit.lambda_: stored 0.5, asked for 1.0``."""
     old, new = dict(_flat(stored)), dict(_flat(asked))
     return [
         f"{name}: stored {old.get(name, 'nothing')}, asked for {new.get(name, 'nothing')}"
@@ -41,12 +41,12 @@ def origin() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return versions of Python and of the packages that compute and store a run."""
+    """Return the versions of Python and of the packages that compute and store a run."""
     return {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
 
 
 def _commit() -> str:
-    """Return commit of the source tree that this package runs from; empty where it is installed or git is missing."""
+    """Return the commit of the package's source tree; empty where it is installed or git is missing."""
     here = Path(str(files("neuro_bpl"))).resolve().parent
     if not (here / ".git").exists():
         return ""

@@ -25,7 +25,7 @@ BORN = ("model", "versions", "commit", "created_at")
 
 
 class RunWriter:
-    """The one process that owns a store; `contents` is what was there when it began.
+    """Writer of a run and sole owner of its store; `contents` is what the store held when it began.
 
     A new run is made in a hidden folder beside its place and moved there with its first commit, so that what is at
     `path` always holds a commit, and an old run is replaced only when there is something to put in its place.
@@ -78,11 +78,11 @@ class RunWriter:
         return self._region
 
     def _beside(self) -> Path:
-        """Return a hidden folder that is not there yet."""
+        """Return the path of a new hidden folder beside the run."""
         return self.path.parent / f".{self.path.name}.{uuid.uuid4().hex}"
 
     def _publish(self) -> None:
-        """Move a new run to its place, in the stead of what was there."""
+        """Move a new run to its path, replacing what may be overwritten there."""
         if self._fresh is None or self._region is None:
             return
         self._lock.release()
@@ -99,7 +99,10 @@ class RunWriter:
     def commit(
         self, name: str, piece: Piece, checkpoint: Mapping[str, np.ndarray], attrs: Mapping[str, Any], growth: int
     ) -> None:
-        """Append a piece to a part, replace its checkpoint and attributes: all, or nothing (see `Region.commit`)."""
+        """Append a piece to a part and replace its checkpoint and attributes, all in one commit.
+
+        `growth` is the number of steps to which a growing axis will come, for the size of chunks on disk.
+        """
         with part_writer.told(self.path):
             opened = self._open()
         opened.commit(name, piece, checkpoint, attrs, growth)
@@ -107,27 +110,27 @@ class RunWriter:
             self._publish()
 
     def settle(self) -> None:
-        """Write what the run is where the store does not say so yet: before others write parts of it."""
+        """Write the root attributes if they differ from those on disk, before other processes write parts."""
         if self._region is not None:
             self._region.settle()
 
     @property
     def begun(self) -> bool:
-        """Whether there is a store in its place, which others can write to."""
+        """Whether the store is at its path, so that other processes can write to it."""
         return self._region is not None and self._fresh is None
 
     def tip(self) -> dict[str, str]:
-        """Return digests of all that is committed now, by whomever."""
+        """Return the digests of all that is committed now, by any process."""
         return {} if self._region is None else self._region.tip()
 
     def drop(self, name: str) -> None:
-        """Remove a part, if there is one, to run its points again."""
+        """Remove a part if it exists, so that its points can be run again."""
         self.contents.parts.pop(name, None)
         if self._region is not None:
             self._region.drop(name)
 
     def close(self) -> None:
-        """Close the store, and remove what no reader needs any more."""
+        """Delete data that no reader needs, release the store, and remove a new run without a commit."""
         if self._region is not None:
             with contextlib.suppress(icechunk.IcechunkError, OSError):
                 self._region.tidy()
@@ -137,7 +140,7 @@ class RunWriter:
 
 
 def _clear_away(path: Path) -> None:
-    """Remove what a process that was killed before its first commit has left beside `path`."""
+    """Remove hidden folders beside `path`, left an hour or more ago by processes killed before a commit."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         if time.time() - left.stat().st_mtime > ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
@@ -145,7 +148,7 @@ def _clear_away(path: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, attrs: Mapping[str, str], resume: bool, overwrite: bool) -> Iterator[RunWriter]:
-    """A writer of the run at `path`: a new one, or the one that is there."""
+    """Open the run at `path`, new or stored, and yield its writer; close it at the end."""
     check_path(path, overwrite, resume)
     writer = RunWriter(path, attrs, overwrite)
     try:
@@ -155,7 +158,7 @@ def writing(path: Path, attrs: Mapping[str, str], resume: bool, overwrite: bool)
 
 
 def sizes(piece: Piece) -> int:
-    """Return bytes of a piece."""
+    """Return the bytes of a piece."""
     return sum(dataset.nbytes for dataset in piece.values())
 
 

@@ -15,7 +15,7 @@ EVALUATION = {"loss": ("update", "split"), "accuracy": ("update", "split")}
 
 
 def validate(run: xr.DataTree) -> None:
-    """Refuse what is not a run.
+    """Refuse data that is not a run by the schema.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def validate(run: xr.DataTree) -> None:
 
 
 def check_piece(groups: Mapping[str, xr.Dataset]) -> None:
-    """Refuse groups, dims or attributes that are not those of the schema (`ValueError`)."""
+    """Refuse groups, dims or attributes that the schema does not have (`ValueError`)."""
     for group, dataset in groups.items():
         if group not in GROUPS:
             raise _refusal(f"group {group!r}", ", ".join(GROUPS), "only these have a meaning")
@@ -63,7 +63,7 @@ def _check_dims(group: str, name: str, values: xr.DataArray) -> None:
 
 
 def _dims(group: str, name: str) -> tuple[str, ...] | None:
-    """Return dims after `seed` of a variable; None where any will do."""
+    """Return the dims that follow `seed` in a variable; None where any are allowed."""
     if group == "evaluation":
         return EVALUATION.get(name)
     if group == "weights":

@@ -9,7 +9,7 @@ from neuro_bpl.runs import attributes
 
 
 def by_rule(values: xr.DataArray, run: xr.DataTree) -> xr.DataArray:
-    """Return values with a `rule` dim: that of the run, its λ as BP(λ), or its only rule.
+    """Return values with a `rule` dim: the run's own, its λ as BP(λ), or its only rule.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def _at(run: xr.DataTree, name: str, value: float | str) -> xr.DataTree:
 
 
 def _said_of(run: xr.DataTree, name: str, value: float | str) -> dict[str, str]:
-    """Return what happened to the points that are left."""
+    """Return the root attribute with the records of the selected points."""
     if "points" not in run.attrs:
         return {}
     return attributes.of_points([point for point in attributes.points(run.attrs) if point["at"].get(name) == value])

@@ -27,18 +27,18 @@ LOCK = "neuro_bpl.lock"  # tells our runs from other repositories, too
 
 
 class DamagedRunError(ValueError):
-    """A store that cannot be read as it was written."""
+    """Error of a store that cannot be read, or that does not hold what was committed."""
 
 
 def as_path(output: Path | str) -> Path:
-    """Return the path of a run (`ValueError` where it is none)."""
+    """Return the path of a run; refuse a value that is no path (`ValueError`)."""
     if not isinstance(output, (str, os.PathLike)) or not str(output) or "\0" in str(output):
         raise refusal("output", output, "the path of a folder", "the run is stored there", 'output="data/runs/x"')
     return Path(output)
 
 
 def check_path(path: Path | str, overwrite: bool = False, resume: bool = False) -> None:
-    """Refuse to write over something, and folders that cannot be written.
+    """Refuse a path that may not be replaced or resumed, or whose folder cannot be written.
 
     Raises
     ------
@@ -85,31 +85,31 @@ def is_store(path: Path) -> bool:
 
 
 def is_run(path: Path) -> bool:
-    """Return whether a folder is one that `RunWriter` made."""
+    """Return whether a folder is a run written by `RunWriter`."""
     return is_store(path) and (path / LOCK).is_file()
 
 
 def is_empty(path: Path) -> bool:
-    """Return whether a path is a folder with nothing in it."""
+    """Return whether a path is an empty folder."""
     return path.is_dir() and not any(path.iterdir())
 
 
 def storage(path: Path) -> icechunk.Storage:
-    """Return where Icechunk keeps a repository: a folder."""
+    """Return the Icechunk storage of a folder."""
     icechunk.set_logs_filter("off")  # What matters of it is raised; it also warns of what the lock keeps out.
     return icechunk.local_filesystem_storage(str(path))
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without Zarr's words about files that are not its own, such as the lock."""
+    """Suppress Zarr's warnings about files that are not its own, such as the lock."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Object at .* is not recognized as a component of a Zarr hierarchy")
         yield
 
 
 def texts_as_objects(dataset: xr.Dataset) -> xr.Dataset:
-    """Return texts as Zarr 3 stores them without a warning: of any length."""
+    """Convert texts to objects, which Zarr 3 stores at any length without a warning."""
     return _texts(dataset, "U", object)
 
 
@@ -129,7 +129,7 @@ def _texts(dataset: xr.Dataset, kinds: str, dtype: type) -> xr.Dataset:
 
 
 def read(path: Path) -> Contents:
-    """Return all that was committed to a store.
+    """Read all that was committed to a store.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def _read(path: Path) -> Contents:
 
 
 def _part(tree: xr.DataTree) -> tuple[StoredPart, str]:
-    """Return a part as it is on disk, and its digest."""
+    """Return a part as stored, and its digest."""
     pieces = {group: _texts_as_texts(node.to_dataset(inherit=False)) for group, node in tree.children.items()}
     words: dict[str, Any] = {str(key): value for key, value in tree.attrs.items()}
     found = fingerprints.of(pieces, words)
@@ -174,13 +174,13 @@ def _part(tree: xr.DataTree) -> tuple[StoredPart, str]:
 
 
 def committed(repository: icechunk.Repository, snapshot: str) -> dict[str, str]:
-    """Return digests of all parts, by name, and of the root attributes, as they were committed."""
+    """Return the digests of all parts, by name, and of the root attributes, as they were committed."""
     digests = repository.lookup_snapshot(snapshot).metadata.get("digests", {})
     return {str(name): str(found) for name, found in digests.items()}
 
 
 def read_part(path: Path, name: str) -> StoredPart | None:
-    """Return one part of a store; None where it is not there.
+    """Read one part of a store; None where it does not exist.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def read_part(path: Path, name: str) -> StoredPart | None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what kind of error, and the first line of what it says."""
+    """Return the type of an error and the first line of its message."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0].strip()}" if text else type(error).__name__
 
@@ -224,7 +224,7 @@ def _damaged(path: Path, why: str) -> DamagedRunError:
 
 
 def open_run(path: Path | str) -> xr.DataTree:
-    """Open what was committed of a run, finished or not.
+    """Open all that was committed of a run, finished or not.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from neuro_bpl.runs.schema import GROUPS
 
 
 def combine(parts: Sequence[tuple[Piece, Sequence[Label]]], grid: Mapping[str, Sequence]) -> xr.DataTree:
-    """Return parts as one run: points become the dims of the grid; where a point has no number there is NaN, or ""."""
+    """Combine parts into one run: points become the dims of the grid, NaN or "" where a point has no value."""
     names = list(dict.fromkeys(group for piece, _ in parts for group in piece))
     tree = {}
     for group in names:
@@ -39,13 +39,13 @@ def combine(parts: Sequence[tuple[Piece, Sequence[Label]]], grid: Mapping[str, S
 
 
 def _constant(points: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return variables that have one value at all points."""
+    """Return the variables that have the same value at all points."""
     first = points.isel(point=0)
     return {str(name): first[name] for name in points.data_vars if bool((points[name] == first[name]).all())}
 
 
 def _ordered(dataset: xr.Dataset) -> xr.Dataset:
-    """Variables in the order of the list of quantities, then of the alphabet: the same in memory and from disk."""
+    """Sort variables by the list of quantities, then alphabetically: the same in memory and from disk."""
     known = list(QUANTITIES)
     return dataset[
         sorted(map(str, dataset.data_vars), key=lambda name: (known.index(name) if name in known else len(known), name))
@@ -53,7 +53,7 @@ def _ordered(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _unstacked(points: xr.Dataset, labels: Sequence[Label], grid: Mapping[str, Sequence]) -> xr.Dataset:
-    """Return the point axis as one axis for each dim of the grid, values in the grid's order."""
+    """Replace the point axis by one axis for each dim of the grid, values in the grid's order."""
     if not grid:
         return points.isel(point=0, missing_dims="ignore")
     full = {dim: coordinate(dim, list(values), dim) for dim, values in grid.items()}
@@ -75,7 +75,7 @@ def _unstacked(points: xr.Dataset, labels: Sequence[Label], grid: Mapping[str, S
 
 
 def _constant_dropped(dataset: xr.Dataset, dims: Sequence[str]) -> xr.Dataset:
-    """Return parameters without the dims along which they do not change."""
+    """Drop from each parameter the dims along which it is constant."""
     variables = {}
     for name, values in dataset.data_vars.items():
         for dim in (dim for dim in dims if dim in values.dims):
@@ -87,7 +87,7 @@ def _constant_dropped(dataset: xr.Dataset, dims: Sequence[str]) -> xr.Dataset:
 
 
 def _filled(datasets: list[xr.Dataset]) -> list[xr.Dataset]:
-    """Return datasets that all have the same variables."""
+    """Give all datasets the same variables; those they lack are filled with NaN, or "" for texts."""
     known = {name: (variable, dataset) for dataset in datasets for name, variable in dataset.data_vars.items()}
     return [
         dataset.assign(

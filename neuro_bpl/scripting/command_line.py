@@ -66,7 +66,7 @@ def main(
 def points(
     p: Any, experiment: Callable[[Any], Experiment], rule_names: bool = True
 ) -> tuple[list[Point], dict[str, list]]:
-    """Return the grid that `--rule a,b` and `--sweep name=value,value` ask for, and the labels of its dims.
+    """Return the points of the grid that `--rule a,b` and `--sweep name=value,value` span, and the labels of its dims.
 
     Parameters
     ----------
@@ -100,12 +100,12 @@ def points(
 
 
 def storage(p: Any) -> dict[str, Any]:
-    """Return where a model stores its run, and who trains: the arguments of `run` that it is given as parameters."""
+    """Return a model's parameters of storage and workers, as arguments of `run`."""
     return {name: getattr(p, name) for name in STORAGE}
 
 
 def _planned(plan: Callable[[Any], Iterable[Point]], given: Any) -> list[Point]:
-    """Return all points for a dry run, which writes nothing, and so fetches nothing."""
+    """Return all points of a dry run, which downloads nothing."""
     fetches = getattr(given, "download", False)
     try:
         found = list(plan(dataclasses.replace(given, download=False) if fetches else given))
@@ -119,7 +119,7 @@ def _planned(plan: Callable[[Any], Iterable[Point]], given: Any) -> list[Point]:
 
 
 def _attempt(p: Any, label: dict[str, Any], experiment: Callable[[Any], Experiment]) -> Experiment | ValueError:
-    """Return the experiment of a point, or why there is none."""
+    """Return the experiment of a point, or the error that makes it impossible."""
     try:
         return experiment(dataclasses.replace(p, **label, sweep=()))
     except ValueError as error:
@@ -133,7 +133,7 @@ def _point(label: dict[str, Any], made: Experiment | ValueError) -> Point:
 
 
 def _shown(words: Sequence[str], grid: Sequence[dict], found: Sequence[Experiment | ValueError]) -> dict[str, str]:
-    """Return what each word is called: its rule, where it has the same name at all points."""
+    """Return the label of each word: the name of its rule where that is the same at all points, else the word."""
     names: dict[str, set[str]] = {word: set() for word in words}
     for label, made in zip(grid, found, strict=True):
         if isinstance(made, Experiment):
@@ -142,7 +142,7 @@ def _shown(words: Sequence[str], grid: Sequence[dict], found: Sequence[Experimen
 
 
 def _answers(parameters: type, description: str, flags: Sequence[tuple], arguments: Sequence[str] | None) -> Any:
-    """Return the words of the command line, read into a form with the fields of the parameters and some flags."""
+    """Parse the command line into a form with the fields of the parameters and some flags."""
     hints = [
         (spec.name, Annotated[spec.type, tyro.conf.arg(help=_help(spec))], dataclasses.field(default=spec.default))
         for spec in _in_order(parameters)
@@ -164,7 +164,7 @@ def _given(parameters: type, answers: Any) -> Any:
 
 
 def _axis(p: Any, text: str) -> tuple[str, list]:
-    """Return name and values of "lambda_=0,0.5,1", in the type of that parameter."""
+    """Parse "lambda_=0,0.5,1" into a name and values, in the type of that parameter."""
     name, _, values = text.partition("=")
     kinds = {spec.name: type(getattr(p, spec.name)) for spec in dataclasses.fields(p)}
     usable = [known for known, kind in kinds.items() if kind in (int, float, str) and known not in NOT_SWEPT]

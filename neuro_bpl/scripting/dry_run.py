@@ -12,7 +12,7 @@ HEAD = ("multiply–adds of an update", "of the run", "memory at the peak", "car
 
 
 def report(points: Sequence[Point]) -> str:
-    """Return a table of the cost of each point, all its networks together, and what the machine has free."""
+    """Return a table of the cost of each point, all its networks together, and the free memory."""
     rows = [_row(point) for point in points]
     free = estimate.n_bytes(free_memory.free())
     return f"{_table([('', *HEAD), *rows])}\nfree memory: {free}. This was a dry run: nothing was trained or written.\n"
@@ -30,14 +30,14 @@ def _name(point: Point) -> str:
 
 
 def _cells(found: Cost, experiment: Experiment) -> tuple[str, ...]:
-    """Return a row: counts of an update and of all updates, and bytes."""
+    """Return one row: counts of an update and of all updates, and bytes."""
     n_updates = experiment.schedule.n_updates
     counts = (found.multiply_adds, found.multiply_adds and found.multiply_adds * n_updates)
     return (*map(estimate.scaled, counts), *map(estimate.n_bytes, (found.memory, found.carried, found.weights)))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Return columns as wide as they need to be, numbers to the right."""
+    """Return rows as text, columns as wide as they need to be, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows

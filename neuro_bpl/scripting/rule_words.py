@@ -23,7 +23,7 @@ def check_words(text: str, names: Iterable[str] = NAMES) -> None:
 
 
 def check_differ(words: Sequence[str], names: Mapping[str, str]) -> None:
-    """Refuse two words for one rule, by the names of their rules (`ValueError`)."""
+    """Refuse two words whose rules have the same name (`ValueError`)."""
     for one, other in itertools.combinations(words, 2):
         if names[one] == names[other]:
             has_windows = names[one] == "BP(0)" and "dni" in (split(one)[0], split(other)[0])
@@ -34,13 +34,13 @@ def check_differ(words: Sequence[str], names: Mapping[str, str]) -> None:
 
 
 def split(word: str) -> tuple[str, str]:
-    """Return name and number of "tbptt:3"; the number is "" where there is none."""
+    """Split "tbptt:3" into name and number; the number is "" where there is none."""
     name, _, number = word.partition(":")
     return name, number
 
 
 def rule_of(word: str, *, lambda_: float, discount: float, kappa: float, window: int) -> LearningRule:
-    """Return the rule that a word names; a number in the word goes before `lambda_` or `window`.
+    """Return the rule that a word names; a number in the word overrides `lambda_` or `window`.
 
     Parameters
     ----------

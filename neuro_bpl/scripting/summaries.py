@@ -8,7 +8,7 @@ import xarray as xr
 
 
 def by_point(values: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield values over seeds at each point of a sweep, with the point's name; points without values are left out."""
+    """Yield the name of each point of a sweep and its values over seeds; points without values are left out."""
     dims = [str(dim) for dim in values.dims if dim != "seed"]
     for at in itertools.product(*(values[dim].values for dim in dims)):
         one = values.sel(dict(zip(dims, at, strict=True))).values
@@ -17,7 +17,7 @@ def by_point(values: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def mean_and_spread(values: np.ndarray, digits: int) -> str:
-    """Return mean ± SD over seeds; a dash where there is no number."""
+    """Return mean ± SD over seeds in words; a dash where there is no number."""
     values = values[np.isfinite(values)]
     if not len(values):
         return "–"
@@ -35,13 +35,13 @@ def interval95(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def finite95(values: np.ndarray) -> tuple[float, float, float]:
-    """`interval95` of the seeds that have a finite value; NaN where fewer than two have one."""
+    """Return `interval95` of the seeds that have a finite value; NaN where fewer than two have one."""
     known = values[np.isfinite(values)]
     return interval95(known) if len(known) > 1 else (np.nan, np.nan, np.nan)
 
 
 def summary95(values: np.ndarray, form: str = ".3f") -> str:
-    """`finite95` in words: "mean [low, high]", with the number of seeds that have a value where some have none.
+    """Return `finite95` as "mean [low, high]", and how many seeds have a value where some have none.
 
     Examples
     --------

@@ -30,7 +30,7 @@ BASELINES = ("squared_error", "sigmoid_cross_entropy")
 )
 @dataclass(frozen=True)
 class Add:
-    """Add up two bits of the past, the second with a minus.
+    """Addition task: add up two past bits of the input, the second with a minus.
 
     The input is a stream of bits x, each 0 or 1 with probability ½, on two channels (x, 1 − x). The target at every
     step is (y*, 1 − y*) with
@@ -103,22 +103,22 @@ class Add:
 
     @property
     def n_inputs(self) -> int:
-        """Two channels: the bit and its complement."""
+        """Number of inputs: the bit and its complement."""
         return 2
 
     @property
     def n_outputs(self) -> int:
-        """Two outputs: y* and its complement."""
+        """Number of outputs: y* and its complement."""
         return 2
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Return bits drawn anew, with noise on the inputs of every step."""
+        """Draw bits, with noise on the inputs of every step."""
         trials = self._draw(data_key, batch_size)
         noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
         return Trials(trials.inputs + noise, trials.targets, trials.mask)
 
     def held_out(self, split: str) -> Trials:
-        """Return trials of "validation" or "test", drawn once and without noise."""
+        """Return trials of "validation" or "test", drawn from a fixed key, without noise."""
         key = held_out_key(split)
         return self._draw(key, self.n_validation if split == "validation" else self.n_test)
 
@@ -127,7 +127,7 @@ class Add:
         return jax.tree.map(lambda leaf: leaf[: self.n_probe], self.held_out("validation"))
 
     def baseline_loss(self, loss: str, known: int) -> float:
-        """Smallest expected loss of a trial, for outputs that follow no more than the step and the bits they know.
+        """Return the smallest expected loss of a trial, for outputs that know the step and `known` bits.
 
         The best output is the mean of the target over the bits that are not known. Losses are exact, and summed over
         the steps that count, as in training; bits before the trial are known to be 0. With both bits known it is the
@@ -180,12 +180,12 @@ class Add:
 
 
 def _target(first: Any, second: Any) -> Any:
-    """y* = ½ + ½ first − ¼ second, of JAX or NumPy arrays."""
+    """Return y* = ½ + ½ first − ¼ second, of JAX or NumPy arrays."""
     return 0.5 + 0.5 * first - 0.25 * second
 
 
 def _expected(loss: str, known: int, first_seen: bool, second_seen: bool) -> float:
-    """Expected loss of one step for the best output, over bits that are 0 or 1 where they were seen, and else 0."""
+    """Return the expected loss of one step for the best output, over the bits seen; a bit not seen is 0."""
     targets = _target(np.arange(1 + first_seen)[:, None], np.arange(1 + second_seen))
     best = targets.mean(axis=tuple(range(known, 2)), keepdims=True)
     if loss == "squared_error":  # ½ (2 (y − best)²): both outputs are wrong by the same

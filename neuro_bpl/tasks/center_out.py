@@ -27,7 +27,7 @@ PROBE_SEED = 402_653_189  # an arbitrary number that nobody counts up to
 )
 @dataclass(frozen=True)
 class CenterOut:
-    """Give the velocity that brings the cursor straight to the target.
+    """Centre-out task: give the velocity that brings the cursor straight to the target.
 
     Input channels have preferred directions evenly around the circle; that of channel i at angle φᵢ is
 
@@ -84,23 +84,23 @@ class CenterOut:
 
     @property
     def n_outputs(self) -> int:
-        """Two components of a velocity."""
+        """Number of outputs: the two components of a velocity."""
         return 2
 
     def angles(self) -> Float[np.ndarray, " trial"]:
-        """Return angle (deg) of the target of every held-out or probe trial."""
+        """Return the angle (deg) of the target of every held-out or probe trial."""
         return np.tile(360 * np.arange(self.n_angles) / self.n_angles, self.n_held_out)
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Return targets drawn uniformly with replacement."""
+        """Draw targets uniformly with replacement, with noise on the inputs of every step."""
         return self._trials(jax.random.randint(data_key, (batch_size,), 0, self.n_angles), noise_key)
 
     def held_out(self, split: str) -> Trials:
-        """Return every target `n_held_out` times, in turn."""
+        """Return every target `n_held_out` times, in turn, with noise that depends on the split."""
         return self._trials(self._in_turn(), held_out_key(split))
 
     def probe(self) -> Trials:
-        """Return every target `n_held_out` times, in turn, with noise of its own."""
+        """Return every target `n_held_out` times, in turn, with noise of a third fixed key."""
         return self._trials(self._in_turn(), jax.random.key(PROBE_SEED))
 
     def _in_turn(self) -> Int[Array, " batch"]:

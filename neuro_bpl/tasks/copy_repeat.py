@@ -34,7 +34,7 @@ SHORTEST = (8, 12)  # steps; padding is one of these, times a power of 2
 )
 @dataclass(frozen=True)
 class CopyRepeat:
-    """Repeat a pattern of N words of bits R times.
+    """Copy-repeat task: repeat a pattern of N words of bits R times.
 
     A trial shows a start flag, the N words, and R on a channel of its own; then the words are asked for R times over,
     and an end flag at last: (R + 1) N + 3 steps. Inputs are the bits of a word, the start flag and the repeat count
@@ -102,28 +102,28 @@ class CopyRepeat:
 
     @property
     def n_inputs(self) -> int:
-        """The bits of a word, the start flag and the repeat count."""
+        """Number of inputs: the bits of a word, the start flag and the repeat count."""
         return self.n_bits + 2
 
     @property
     def n_outputs(self) -> int:
-        """The bits of a word and the end flag."""
+        """Number of outputs: the bits of a word and the end flag."""
         return self.n_bits + 1
 
     @property
     def n_levels(self) -> int:
-        """Levels whose trials have at most `n_steps` steps."""
+        """Number of levels whose trials have at most `n_steps` steps."""
         level = 0
         while n_steps_of(level + 1) <= self.n_steps:
             level += 1
         return level + 1
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Return trials of every level in turn; there is no noise."""
+        """Draw trials of every level in turn; there is no noise."""
         return self._trials(data_key, jnp.arange(batch_size) % self.n_levels, self.n_steps)
 
     def held_out(self, split: str) -> Trials:
-        """Return trials of "validation" or "test", drawn once, of every level in turn."""
+        """Return trials of "validation" or "test", drawn from a fixed key, of every level in turn."""
         key = held_out_key(split)
         n_trials = self.n_validation if split == "validation" else self.n_test
         return self._trials(key, jnp.arange(n_trials) % self.n_levels, self.n_steps)
@@ -133,33 +133,33 @@ class CopyRepeat:
         return jax.tree.map(lambda leaf: leaf[: self.n_probe], self.held_out("validation"))
 
     def first_level(self) -> Int[Array, ""]:
-        """N = R = 1."""
+        """Return the level with N = R = 1."""
         return jnp.zeros((), jnp.int32)
 
     def sample_level(
         self, level: Level, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int
     ) -> Trials:
-        """Return trials of one level; there is no noise."""
+        """Draw trials of one level; there is no noise."""
         return self._trials(data_key, jnp.full(batch_size, level), self.padding or self.n_steps)
 
     def next_level(self, level: Int[Array, ""], outcome: Outcome) -> Int[Array, ""]:
-        """Return one up where the loss fell below the threshold, but not above the last."""
+        """Return the next level if the loss fell below the threshold, but no more than the last level."""
         solved = outcome.loss < self.threshold * np.log(2)
         return jnp.minimum(level + solved, self.n_levels - 1).astype(level.dtype)
 
     def difficulty(self, level: Level) -> Level:
-        """Return steps of a trial of a level."""
+        """Return the steps of a trial of a level."""
         return n_steps_of(level)
 
     def padded(self, levels: Int[np.ndarray, " network"]) -> "CopyRepeat":
-        """The same task with just enough padding for networks at these levels: 8 steps, 12, 16, 24, 32, …, or all."""
+        """Return the task with just enough padding for these levels: 8 steps, 12, 16, 24, 32, …, or all."""
         needed = max(int(n_steps_of(level)) for level in np.ravel(levels))
         sizes = (steps << doublings for doublings in count() for steps in SHORTEST)
         padding = next(size for size in sizes if size >= needed)
         return dataclasses.replace(self, padding=min(padding, self.n_steps))
 
     def _trials(self, key: Key[Array, ""], levels: Int[Array, " batch"], n_steps: int) -> Trials:
-        """Return trials of given levels, padded to so many steps."""
+        """Return trials of given levels, padded to `n_steps`."""
         dtype = jnp.zeros(0).dtype
         n, r = (number[:, None] for number in words_and_repeats(levels))
         t, bits = jnp.arange(n_steps), self._bits(key, len(levels), n_steps)
@@ -175,23 +175,23 @@ class CopyRepeat:
         return Trials(inputs, targets, mask, n_steps_of(levels))
 
     def _bits(self, key: Key[Array, ""], n_trials: int, n_steps: int) -> Bool[Array, "batch words bits"]:
-        """Words from a key for each place in the pattern, so that they do not depend on how many there may be."""
+        """Draw words from a key for each place in the pattern, so that they do not depend on its length."""
         longest = max(int(words_and_repeats(level)[0]) for level in range(n_steps) if n_steps_of(level) <= n_steps)
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(longest))
         return jax.vmap(lambda key: jax.random.bernoulli(key, 0.5, (n_trials, self.n_bits)), out_axes=1)(keys)
 
 
 def words_and_repeats(level: Any) -> tuple[Any, Any]:
-    """N and R of a level, or an array of levels: (1, 1), (2, 1), (2, 2), (3, 2), …"""
+    """Return N and R of a level, or an array of levels: (1, 1), (2, 1), (2, 2), (3, 2), …"""
     return 1 + (level + 1) // 2, 1 + level // 2
 
 
 def n_steps_of(level: Any) -> Any:
-    """T = (R + 1) N + 3."""
+    """Return T = (R + 1) N + 3."""
     n, r = words_and_repeats(level)
     return (r + 1) * n + FLAGS
 
 
 def _place(t: Int[Array, " time"], n: Int[Array, "batch 1"]) -> Int[Array, "batch time"]:
-    """Return which word of the pattern a step shows or asks for, where it does either."""
+    """Return which word of the pattern each step shows or asks for, where it does either."""
     return jnp.where(t <= n, jnp.clip(t - 1, 0), (t - n - 2) % n)

@@ -44,7 +44,7 @@ CODE = "github.com/omarschall/vanilla-rtrl"
 )
 @dataclass(frozen=True)
 class Mimic:
-    """Mimic a teacher: a cortex with a linear readout whose weights are drawn once and never change.
+    """Mimicry task: reproduce the outputs of a teacher, a cortex with a linear readout whose weights are fixed.
 
     The inputs are independent and identically distributed. The target at every step is the teacher's output to them,
 
@@ -132,7 +132,7 @@ class Mimic:
 
     @property
     def teacher(self) -> Circuit:
-        """The circuit that is mimicked."""
+        """Circuit that is mimicked."""
         cortex = self.cell or RateCortex(n_inputs=self.n_inputs, n_units=self.n_units)
         return Circuit(cortex, LinearReadout(self.n_outputs))
 
@@ -144,13 +144,13 @@ class Mimic:
         return Weights(cortex, ReadoutWeights(w_out, self.bias * b_out), None)
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Return inputs drawn anew with the teacher's outputs to them, and with noise on the inputs of every step."""
+        """Draw inputs with the teacher's outputs to them, then add noise to the inputs of every step."""
         trials = self._draw(data_key, batch_size)
         noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
         return Trials(trials.inputs + noise, trials.targets)
 
     def held_out(self, split: str) -> Trials:
-        """Return trials of "validation" or "test", drawn once and without noise."""
+        """Return trials of "validation" or "test", drawn from a fixed key, without noise."""
         key = held_out_key(split)
         return self._draw(key, self.n_validation if split == "validation" else self.n_test)
 
@@ -166,7 +166,7 @@ class Mimic:
         return Trials(inputs, outputs.T)
 
     def _inputs(self, key: Key[Array, ""], n_trials: int) -> Float[Array, "batch drawn inputs"]:
-        """Drawn in 32 bit, so that the inputs are the same whatever the floating-point format."""
+        """Draw inputs in 32 bit, so that they are the same in every floating-point format."""
         shape = (n_trials, -(-self.n_steps // self.hold), self.n_inputs)
         if self.inputs == "bits":
             return jax.random.randint(key, shape, 0, 2, jnp.int32).astype(jnp.float32)
@@ -175,7 +175,7 @@ class Mimic:
 
 @lru_cache
 def _draw_weights(n_inputs: int, n_units: int, n_outputs: int, n_gates: int, seed: int) -> tuple[np.ndarray, ...]:
-    """W_in, W_rec, b, W_out and b_out in double precision, with a gain of 1 and biases of variance 1."""
+    """Draw W_in, W_rec, b, W_out and b_out in double precision, with a gain of 1 and biases of variance 1."""
     rng = np.random.default_rng(seed)
     w_in = rng.normal(size=(n_gates * n_units, n_inputs)) / np.sqrt(n_inputs)
     w_rec = np.concatenate([_orthogonal(rng, n_units) for _ in range(n_gates)])
@@ -184,6 +184,6 @@ def _draw_weights(n_inputs: int, n_units: int, n_outputs: int, n_gates: int, see
 
 
 def _orthogonal(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n n"]:
-    """A random orthogonal matrix, uniformly distributed: Q of a normal matrix, with the diagonal of R positive."""
+    """Draw a uniformly distributed orthogonal matrix: Q of a normal matrix, with the diagonal of R positive."""
     q, r = np.linalg.qr(rng.normal(size=(n, n)))
     return q * np.sign(np.diag(r))

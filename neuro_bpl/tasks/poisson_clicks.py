@@ -31,7 +31,7 @@ TRAINS = "clicks of the sessions of Hanks et al. 2015, rounded"
 )
 @dataclass(frozen=True)
 class PoissonClicks:
-    """Say at the end which of two Poisson trains of clicks had more clicks.
+    """Poisson-clicks task: report at the end which of two Poisson trains of clicks had more clicks.
 
     Input of a step are the clicks in it, left and right: a click on both sides at the onset, then Poisson clicks,
 
@@ -100,25 +100,25 @@ class PoissonClicks:
 
     @property
     def n_inputs(self) -> int:
-        """Two channels, left and right."""
+        """Number of input channels: two, left and right."""
         return len(SIDES)
 
     @property
     def n_outputs(self) -> int:
-        """Two classes: 0 is left, 1 is right."""
+        """Number of classes: two, 0 is left, 1 is right."""
         return len(SIDES)
 
     @property
     def n_steps(self) -> int:
-        """Steps of the longest trial."""
+        """Number of steps of the longest trial."""
         return round(self.longest / self.dt)
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Return clicks drawn anew; what each counts from the noise key."""
+        """Draw clicks from the data key, and the noise of each click from the noise key."""
         return self._heard(self._draw(data_key, batch_size), noise_key)
 
     def held_out(self, split: str) -> Trials:
-        """Return trials of "validation" or "test", drawn once, with their noise."""
+        """Return trials of "validation" or "test", drawn from fixed keys, with noise."""
         k_clicks, k_noise = jax.random.split(held_out_key(split))
         clicks = self._draw(k_clicks, self.n_validation if split == "validation" else self.n_test)
         return self._heard(clicks, k_noise)
@@ -132,7 +132,7 @@ class PoissonClicks:
         return Trials(with_noise(trials.inputs, noise), trials.targets, lengths=trials.lengths)
 
     def _draw(self, key: Key[Array, ""], n_trials: int) -> Trials:
-        """Return trials without noise; drawn as whole numbers, the same whatever the floating-point format."""
+        """Draw trials without noise; counts are integers, the same in every floating-point format."""
         k_length, k_rate, k_side, k_clicks = jax.random.split(key, 4)
         shortest = round(self.shortest / self.dt)
         lengths = jax.random.randint(k_length, (n_trials,), shortest, self.n_steps + 1, jnp.int32)
@@ -149,7 +149,9 @@ class PoissonClicks:
 def poisson_table(
     total_rate: float, rates: tuple[float, ...], dt: float
 ) -> UInt32[np.ndarray, "difficulty richer side count"]:
-    """2³² P(N ≤ k), k = 0, 1, …, of the clicks N in a step: 32 random bits are at least as many thresholds as clicks.
+    """Return 2³² P(N ≤ k), k = 0, 1, …, of the number N of clicks in a step.
+
+    A uniform 32-bit number is at least as large as N of these thresholds.
 
     Counts that are less likely than 2⁻³² do not occur.
     """
@@ -163,12 +165,12 @@ def poisson_table(
 def with_noise(
     clicks: Float[Array, "batch time side"], noise: Float[Array, "batch time side"]
 ) -> Float[Array, "batch time side"]:
-    """Return sum of n clicks, each with noise of its own: n + √n · noise."""
+    """Return the sum of n clicks, each with independent noise: n + √n · noise."""
     return clicks + jnp.sqrt(clicks) * noise
 
 
 def went_right(clicks: Int[Array, "batch time side"]) -> Int[Array, " batch"]:
-    """1 where right had as many clicks as left, or more; else 0."""
+    """Return 1 where right had as many clicks as left, or more; else 0."""
     left, right = jnp.moveaxis(clicks.sum(1), -1, 0)
     return (right >= left).astype(jnp.int32)
 
@@ -178,5 +180,5 @@ def trials_from(
     lengths: Int[Array, " batch"],
     counts: Float[Array, "batch target"] | None = None,
 ) -> Trials:
-    """Return clicks of each step as trials; `counts` weighs their targets."""
+    """Return the clicks of each step as trials; `counts` weighs their targets."""
     return Trials(clicks.astype(jnp.zeros(0).dtype), went_right(clicks)[:, None], counts, lengths)

@@ -17,7 +17,7 @@ LABELS = 1_263_871  # folded into the data key: an arbitrary number that no task
 
 
 class Sized(Protocol):
-    """A task that says how large its trials are."""
+    """Task with known numbers of inputs, outputs and steps."""
 
     n_inputs: int
     n_outputs: int
@@ -84,21 +84,21 @@ class Stream:
 
     @property
     def n_inputs(self) -> int:
-        """Input channels of a step."""
+        """Number of input channels of a step."""
         return cast(Sized, self.task).n_inputs
 
     @property
     def n_outputs(self) -> int:
-        """Outputs of the task."""
+        """Number of outputs of the task."""
         return cast(Sized, self.task).n_outputs
 
     @property
     def n_steps(self) -> int:
-        """Steps of a training trial."""
+        """Number of steps of a training trial."""
         return cast(Sized, self.task).n_steps
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Return the training trials of the task; the mask is zero where a trial lost its target.
+        """Draw training trials of the task; the mask is zero where a trial lost its target.
 
         Inputs and targets are those that the task draws from the same keys.
         """
@@ -117,7 +117,7 @@ class Stream:
 
 
 def in_a_row(trials: Trials, n: int) -> Trials:
-    """Return trials joined in time, n at a time and in order: (rows, n·time, ...), with a target at every step.
+    """Join trials in time, n at a time and in order: (rows, n·time, ...), with a target at every step.
 
     The mask is that of the trials, and 0 at steps without a target, where the target reads zero. The loss of a row is
     therefore the sum over its trials. Trials that do not fill a row are left out.

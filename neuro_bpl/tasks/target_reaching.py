@@ -27,7 +27,7 @@ SPLITS = ("validation", "test")
 )
 @dataclass(frozen=True)
 class TargetReaching:
-    """Reach the point on the unit circle that a cue stands for.
+    """Target-reaching task: reach the point on the unit circle that a cue stands for.
 
     A cue, one bit an input channel, is given at t = 1 and zeros after it. The target of cue k = 0..n_cues−1 is the
     point at angle 90° + k·360°/n_cues, so that of the first one is (0, 1).
@@ -88,11 +88,11 @@ class TargetReaching:
 
     @property
     def n_outputs(self) -> int:
-        """Two coordinates of a point."""
+        """Number of outputs: the two coordinates of a point."""
         return 2
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Return cues drawn uniformly with replacement, with noise on the inputs of every step."""
+        """Draw cues uniformly with replacement, with noise on the inputs of every step."""
         trials = self._trials(jax.random.randint(data_key, (batch_size,), 0, self.n_cues))
         noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
         return Trials(trials.inputs + noise, trials.targets)
@@ -115,7 +115,7 @@ class TargetReaching:
         return jnp.array([[float(bit) for bit in cue] for cue in cues])
 
     def _targets(self) -> Float[Array, "cues target 2"]:
-        """(t/T)·(cos, sin) of 90° + k·360°/n_cues, at t = T alone or at t = 1..T."""
+        """Return (t/T)·(cos, sin) of 90° + k·360°/n_cues, at t = T alone or at t = 1..T."""
         turn = 2 * np.pi * np.arange(self.n_cues) / self.n_cues
         # A quarter turn taken out of cosine and sine makes the first target (0, 1) without rounding.
         points = np.stack((0.0 - np.sin(turn), np.cos(turn)), axis=1)
@@ -125,7 +125,7 @@ class TargetReaching:
 
 @lru_cache
 def _draw_cues(n_cues: int, n_inputs: int, seed: int) -> tuple[str, ...]:
-    """Return different strings of bits, none of zeros alone; the same in every floating-point format."""
+    """Draw different strings of bits, none all zero; the same in every floating-point format."""
     rng = np.random.default_rng(seed)
     drawn: dict[str, None] = {}
     while len(drawn) < n_cues:

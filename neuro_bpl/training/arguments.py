@@ -17,12 +17,12 @@ from neuro_bpl.tasks.protocol import Task
 
 
 def attributes(parts: Sequence[Cohort], grid: Mapping[str, Sequence], model: str) -> dict[str, str]:
-    """Return root attributes of a run: what it is, and where it comes from."""
+    """Return the root attributes of a run: model, rules, grid, versions, commit and time."""
     return {"model": model, **labelling.attributes(parts, grid), **origin()}
 
 
 def check_same(path: Path, stored: Mapping[str, Any], experiment: Experiment) -> None:
-    """Refuse to go on with a run that is, or may be, another experiment (`ValueError`)."""
+    """Refuse to continue a run that is, or may be, of another experiment (`ValueError`)."""
     if found := differences(stored, describe(experiment)):
         raise another_experiment(path, found)
     parts = (experiment.optimizers.cortex, experiment.optimizers.readout, experiment.optimizers.predictor)
@@ -37,7 +37,7 @@ def check_same(path: Path, stored: Mapping[str, Any], experiment: Experiment) ->
 
 
 def another_experiment(path: Path, found: Sequence[str]) -> ValueError:
-    """Return the refusal to go on with a run that is another experiment."""
+    """Return the refusal to continue a run of another experiment."""
     shown = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
     return refusal(
         "resume",
@@ -49,7 +49,7 @@ def another_experiment(path: Path, found: Sequence[str]) -> ValueError:
 
 
 def as_seeds(seeds: int | Seeds) -> Seeds:
-    """Return seeds of so many networks."""
+    """Return `Seeds`; a number n stands for seeds 0 to n − 1."""
     return seeds if isinstance(seeds, Seeds) else Seeds.count(seeds)
 
 
@@ -63,7 +63,7 @@ def check_arguments(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Refuse what is of another kind than `train` and `sweep` ask for (`ValueError`)."""
+    """Refuse arguments of the wrong type in `train` and `sweep` (`ValueError`)."""
     expect("circuit", circuit, Circuit, "a Circuit", "it is what learns", "Circuit(cortex, readout, cerebellum)")
     why = "it needs sample, held_out and probe"
     expect("task", task, Task, "an instance of a task", why, "tasks.TargetReaching(n_steps=10)")

@@ -39,11 +39,11 @@ SETTINGS = (
 
 
 class ClusterError(OSError):
-    """Something is wrong with the cluster, not with a point: the sweep stops and can be resumed."""
+    """Error of the cluster, not of a point: the sweep stops and can be resumed."""
 
 
 def check(workers: int, scheduler: Any, stored: bool) -> None:
-    """Refuse numbers of workers and schedulers that are none (`ValueError`)."""
+    """Refuse impossible numbers of workers or schedulers, and workers without a stored run (`ValueError`)."""
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         why = "it is the number of processes that train, 1 for this one alone"
         raise refusal("workers", workers, "a whole number >= 1", why, "workers=2")
@@ -62,7 +62,7 @@ def check(workers: int, scheduler: Any, stored: bool) -> None:
 
 
 def is_asked_for(workers: int, scheduler: Any) -> bool:
-    """Return whether others than this process are to train."""
+    """Return whether processes other than this one are to train."""
     return workers > 1 or not isinstance(scheduler, str) or bool(scheduler)
 
 
@@ -76,7 +76,9 @@ def _is_client(scheduler: Any) -> bool:
 
 @contextlib.contextmanager
 def connected(workers: int, scheduler: Any) -> Iterator[Any]:
-    """A client of an existing cluster, or of one of so many processes on this machine, reachable from it alone.
+    """Yield a client of the given scheduler, or of a new cluster of `workers` processes on this machine.
+
+    A new cluster is reachable from this machine alone.
 
     Raises
     ------
@@ -121,7 +123,7 @@ def _client_of(address: str) -> Any:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker needs to train a part. The part is pickled: its arrays have the format they have here."""
+    """All that a worker needs to train a part; the part is pickled, so that its arrays keep their format."""
 
     name: str
     part: bytes
@@ -134,7 +136,7 @@ class Job:
 
 
 def packed(part: Cohort) -> bytes:
-    """Return a part as bytes.
+    """Serialise a part as bytes.
 
     Raises
     ------
@@ -158,22 +160,22 @@ def packed(part: Cohort) -> bytes:
 
 @dataclass
 class Report:
-    """The report of a part that a worker trains: to all who listen to the topic."""
+    """Report of a part trained by a worker, sent as events of a Dask topic."""
 
     name: str
     topic: str
     warned: list[str] = field(default_factory=list)
 
     def begin(self, done: int) -> None:
-        """It goes on from so many updates."""
+        """Report the update at which training starts or continues."""
         self._tell(done, None)
 
     def at(self, done: int, loss: float) -> None:
-        """So many updates are done; the loss of the last one."""
+        """Report the number of updates done, and the loss of the last one."""
         self._tell(done, loss)
 
     def warn(self, message: str) -> None:
-        """Something that the user should know, once the part is done."""
+        """Store a warning, to be shown to the user when the part has ended."""
         self.warned.append(message)
 
     def _tell(self, done: int, loss: float | None) -> None:
@@ -183,7 +185,7 @@ class Report:
 
 
 def work(job: Job) -> list[str]:
-    """Train a part on a worker, from its last commit to its end; returns what the user should know."""
+    """Train a part on a worker, from its last commit to its end, and return the warnings for the user."""
     if (here := provenance.versions()) != job.versions:
         raise ClusterError(
             f"a worker has other versions: {here}.\n  Allowed: {dict(job.versions)}, as in the process that asks.\n"
@@ -204,7 +206,7 @@ def work(job: Job) -> list[str]:
 
 
 class DaskWorkers:
-    """The workers of a cluster, to whom parts are given."""
+    """Workers of a Dask cluster that train parts."""
 
     def __init__(self, client: Any, sink: RunWriter, bars: Bars) -> None:
         import distributed
@@ -220,18 +222,18 @@ class DaskWorkers:
         self._attempts = 0
         self._finished = distributed.as_completed(loop=client.loop)
 
-    def __enter__(self) -> "Team":
+    def __enter__(self) -> "DaskWorkers":
         self._client.subscribe_topic(self._topic, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Whatever happens, nobody goes on: what a worker is at ends at its next commit, if it is not killed before."""
+        """Cancel all parts; a worker that is not killed at once stops at its next commit."""
         with contextlib.suppress(Exception):  # the scheduler may be gone
             self._client.cancel(list(self._futures.values()), force=True)
             self._client.unsubscribe_topic(self._topic)
 
     def give(self, name: str, part: Cohort) -> None:
-        """Add a part to those that wait."""
+        """Submit a part for training."""
         self._attempts += 1
         job = Job(
             name,
@@ -252,7 +254,7 @@ class DaskWorkers:
         self._finished.add(future)
 
     def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
-        """Yield parts in the order in which they come to their end, with their errors, until none is left."""
+        """Yield each part as it ends, with its error or None, until none is left."""
         for future in self._finished:
             name, part, before = self._given.pop(future.key)
             del self._futures[future.key]

@@ -28,7 +28,7 @@ Grid = Mapping[str, Sequence[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One point of a grid: its coordinates, and the experiment, or why there is none."""
+    """Point of a grid: its coordinates, and its experiment, or the error that makes it impossible."""
 
     label: Label
     experiment: Experiment | None
@@ -65,7 +65,7 @@ def points_of(base: Experiment, grid: Grid) -> list[Point]:
 
 
 def check_different(points: Sequence[Point]) -> None:
-    """Refuse a grid that trains the same thing twice under two names (`ValueError`)."""
+    """Refuse a grid in which two points are the same experiment (`ValueError`)."""
     seen: dict[str, Label] = {}
     for point in points:
         described = json.dumps(describe(point.experiment)) if point.experiment is not None else str(point.label)
@@ -81,7 +81,7 @@ def check_different(points: Sequence[Point]) -> None:
 
 
 def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> list[Cohort]:
-    """Return points that one compiled call can train, in groups of at most `at_once` networks.
+    """Group points into parts that one compiled call can train, of at most `at_once` networks each.
 
     Without that number, groups are as large as fits into the memory, and small enough for each of so many workers to
     have one.
@@ -104,9 +104,9 @@ def parts_of(points: Sequence[Point], at_once: int | None, workers: int = 1) -> 
 
 
 def _structure(experiment: Experiment) -> tuple:
-    """Return what points of one compiled call have in common: everything but the numbers of rule and optimisers.
+    """Return what the points of one part must share: everything but the numbers of rule and optimisers.
 
-    Points that are compared share the names of all rules, too, which label the results.
+    Points of a comparison (`compare`) share the names of all rules, too, which label the results.
     """
     numbers = jax.tree.structure((experiment.rule, experiment.optimizers))
     task = jax.tree.structure(experiment.task), fingerprint(experiment.task)
@@ -125,7 +125,7 @@ def _structure(experiment: Experiment) -> tuple:
 
 
 def networks_at_once(part: Cohort, workers: int = 1) -> int:
-    """Return how many networks of a part fit into half of the free memory, or into a worker's share of that."""
+    """Return how many networks of a part fit into half of the free memory, divided among the workers."""
     n_networks, free = len(part.points) * part.n_seeds, free_memory.free()
     if free is None:
         return n_networks
@@ -139,7 +139,7 @@ def networks_at_once(part: Cohort, workers: int = 1) -> int:
 
 
 def label_of(value: Any) -> float | int | str:
-    """Return how a value is shown on an axis: a rule by its name, numbers and texts as they are."""
+    """Return the coordinate of a value on an axis: a rule's name, numbers and texts as they are."""
     return value.name if isinstance(value, LearningRule) else value
 
 
@@ -180,7 +180,7 @@ def _point(base: Experiment, paths: Mapping[str, str], values: Sequence[Any], gr
 
 
 def replaced(instance: Any, path: Sequence[str], value: Any) -> Any:
-    """Return a dataclass with the field at the end of a path replaced."""
+    """Return a dataclass in which the field at the end of a path is replaced."""
     first, *rest = path
     known = [spec.name for spec in dataclasses.fields(instance)]
     if first not in known:
@@ -216,7 +216,7 @@ def resolve(experiment: Experiment, name: str) -> str:
 
 
 def fields(instance: Any, prefix: str = "") -> Iterator[str]:
-    """Yield paths of all fields inside a dataclass that a sweep may set."""
+    """Yield the paths of all fields inside a dataclass that a sweep may set."""
     for spec in dataclasses.fields(instance):
         path, value = f"{prefix}{spec.name}", getattr(instance, spec.name)
         if dataclasses.is_dataclass(value):

@@ -14,20 +14,20 @@ COMPILING = "compiling (once for this circuit and these sizes)"
 
 @runtime_checkable
 class Report(Protocol):
-    """Progress of one part in training, as told to the user."""
+    """Receiver of the progress of one part in training."""
 
     def begin(self, done: int) -> None:
-        """It goes on from so many updates."""
+        """Report the update at which training starts or continues."""
 
     def at(self, done: int, loss: float) -> None:
-        """So many updates are done; the loss of the last one."""
+        """Report the number of updates done, and the loss of the last one."""
 
     def warn(self, message: str) -> None:
-        """Something that the user should know."""
+        """Warn the user."""
 
 
 class Bars:
-    """A bar of updates and, for a sweep, one of points above it.
+    """Progress bars on stderr: one of updates and, for a sweep, one of points above it.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ class Bars:
         self._points.close()
 
     def expect(self, name: str, part: Cohort) -> "OfPart":
-        """Return the report of a part that is to be trained."""
+        """Add a part that is going to be trained, and return its report."""
         self._totals[name] = part.first.schedule.n_updates
         return OfPart(self, name, part.name)
 
     def begin(self, part: str, words: str, done: int) -> None:
-        """A part goes on from so many updates, which say nothing of how fast updates are made."""
+        """Start a part at update `done`; updates made earlier do not count for the speed."""
         if self._shown:
             self._updates.initial += done - self._done.get(part, 0)
             self._updates.set_description(f"{words:>9}", refresh=False)
@@ -70,7 +70,7 @@ class Bars:
         self._show()
 
     def at(self, part: str, done: int, loss: float) -> None:
-        """A part has come to an update; the time left counts from the first one that is reported."""
+        """Show the updates done by a part; the time left is estimated from the first call on."""
         self._done[part] = done
         self._updates.set_postfix(loss=f"{loss:.3g}", refresh=False)
         if self._shown and not self._learning:
@@ -80,7 +80,7 @@ class Bars:
         self._show()
 
     def end(self, part: str, n_points: int) -> None:
-        """A part has come to its end, and so many points with it; 0 where it failed and its points go on alone."""
+        """End a part and count its points as done; `n_points` is 0 where its points are tried again one by one."""
         if not n_points:
             self._done.pop(part, None)
             self._totals.pop(part, None)
@@ -96,20 +96,20 @@ class Bars:
 
 @dataclass(frozen=True)
 class OfPart:
-    """The report of one part."""
+    """Report of one part to progress bars."""
 
     bars: Bars
     part: str
     words: str
 
     def begin(self, done: int) -> None:
-        """It goes on from so many updates."""
+        """Report the update at which training starts or continues."""
         self.bars.begin(self.part, self.words, done)
 
     def at(self, done: int, loss: float) -> None:
-        """So many updates are done; the loss of the last one."""
+        """Report the number of updates done, and the loss of the last one."""
         self.bars.at(self.part, done, loss)
 
     def warn(self, message: str) -> None:
-        """Something that the user should know."""
+        """Warn the user (`RuntimeWarning`)."""
         warnings.warn(message, RuntimeWarning, stacklevel=6)

@@ -56,22 +56,23 @@ def sweep(
     workers: int = 1,
     scheduler: Any = "",
 ) -> xr.DataTree:
-    """Train at every point of a grid of parameters, as one run whose dims are the parameters.
+    """Train at every point of a grid of parameters, and return one run whose dims are the parameters.
 
     Parameters
     ----------
     circuit, task, rule
-        The experiment that the grid varies, as in `train`.
+        The experiment that the grid varies: what learns, where its trials come from, and how it learns.
     grid : mapping of str to sequence
         Values of each parameter, such as `{"lambda_": [0, 0.5, 1]}`. A parameter is named by its path
         (``rule.credit.lambda_``, ``optimizers.cortex.learning_rate``, ``circuit.cortex.n_units``), or by the end of the
         path where that is clear. ``"rule": [bptt(), bp_lambda()]`` compares rules, labelled by their names.
     n_updates, batch_size, seeds, optimizers, weights, record, compare, compare_draws, n_evaluations, n_snapshots,
     precision, model, progress
-        As in `train`. Quantities of a prediction are recorded for the rules that learn from one.
+        The same parameters as those of `train`, for every point. Quantities of a prediction are recorded for the rules
+        that learn from one.
     output, resume, overwrite
-        As in `train`. With `resume`, points that are complete are never computed again, those that were stopped go on,
-        and those that failed are run again, alone.
+        Folder of the run, and whether to continue or replace the run there. With `resume`, points that are complete are
+        never computed again, those that were stopped continue, and those that failed are run again.
     at_once : int, optional
         Most networks (points × seeds) of one compiled call; by default as many as fit into half of the free memory, and
         no more than leave something to every worker.
@@ -84,7 +85,7 @@ def sweep(
     Returns
     -------
     xarray.DataTree
-        As from `train`, with one more dim for each parameter of the grid. Points that failed are NaN;
+        The groups of a run of `train`, with one more dim for each parameter of the grid. Points that failed are NaN;
         `statuses(run)` says why.
 
     Raises
@@ -149,7 +150,10 @@ def run(
     workers: int = 1,
     scheduler: Any = "",
 ) -> xr.DataTree:
-    """Train at every point, as one run whose dims are `labels`; the rest as in `sweep`."""
+    """Train at every point, and return one run whose dims are `labels`.
+
+    Storage, memory and workers are chosen by the parameters of the same names in `sweep`.
+    """
     check_different(points)
     if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
         raise refusal("at_once", at_once, "a whole number >= 1", "it is a number of networks", "at_once=30")
@@ -174,7 +178,7 @@ def run(
 def _run(
     points: Sequence[Point], at_once: int | None, sink: Sink, progress: bool, workers: int, scheduler: Any
 ) -> None:
-    """What is stored goes on; what is not there yet is trained; what fails is put down and left alone."""
+    """Continue stored parts, train points that are not stored yet, and record the impossible ones as failed."""
     before = dict(sink.contents.parts)
     numbers = (str(n) for n in itertools.count() if str(n) not in before)
     known = [label for stored in before.values() for label in stored.labels]
@@ -196,7 +200,7 @@ def _forget_failed(sink: run_writer.RunWriter) -> None:
 
 
 def _check_stored(path: Path, stored: contents.Contents, points: Sequence[Point]) -> None:
-    """Refuse a store whose points are not those of this grid."""
+    """Refuse a store whose points are not those of this grid (`ValueError`)."""
     asked = {_key(point.label): point for point in points}
     for part in (part for part in stored.parts.values() if part.attrs["status"] != contents.FAILED):
         for label, described in zip(part.labels, part.descriptions, strict=True):
@@ -213,14 +217,14 @@ def _key(label: Label) -> tuple:
 
 
 def _stored_part(stored: contents.StoredPart, points: Sequence[Point]) -> Cohort:
-    """Return the stored points in their stored order, so that the same program runs on."""
+    """Return the stored points as a cohort in their stored order, so that the same program continues."""
     by_label = {_key(point.label): point.experiment for point in points if point.experiment}
     labels = stored.labels
     return Cohort(tuple(by_label[_key(label)] for label in labels), tuple(labels))
 
 
 def _reported(run: xr.DataTree) -> xr.DataTree:
-    """Return the run, unless nothing of it could be trained; points that failed are warned of.
+    """Return the run, and warn of points that failed.
 
     Raises
     ------

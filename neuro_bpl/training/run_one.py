@@ -87,7 +87,7 @@ def train(
     -------
     xarray.DataTree
         Groups `parameters`, `training`, `evaluation`, `weights`, and `gradients`, `activity` and `comparison` where
-        asked for.
+        recorded.
 
     Raises
     ------

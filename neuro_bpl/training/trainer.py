@@ -36,9 +36,9 @@ OPTIONS = "compile_options"  # attribute of a part: what its loop of updates was
 
 
 def train_part(part: Cohort, name: str, sink: Sink, report: Report, raising: bool, until: int | None = None) -> None:
-    """Train the points of a part from where the sink's checkpoint left them, committing every chunk.
+    """Train the points of a part from the checkpoint of the sink, committing every chunk.
 
-    `until`: no further than to this update. `raising`: raise `FloatingPointError` when every network has diverged,
+    `until`: stop at this update. `raising`: raise `FloatingPointError` when every network has diverged,
     instead of marking the part and going on.
     """
     stored = sink.contents.parts.get(name)
@@ -61,7 +61,7 @@ def train_part(part: Cohort, name: str, sink: Sink, report: Report, raising: boo
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-    """A part in training: all that stays the same from chunk to chunk."""
+    """Everything about a part in training that is constant from chunk to chunk."""
 
     part: Cohort
     name: str
@@ -75,7 +75,7 @@ class Trainer:
 
     @classmethod
     def prepare(cls, part: Cohort, name: str, sink: Sink) -> "Trainer":
-        """Look at everything that can be refused before anything is compiled."""
+        """Check everything that can be refused before compilation, and return the trainer of a part."""
         experiment = part.first
         circuit, task = experiment.circuit, experiment.task
         for point in part.points:
@@ -92,7 +92,7 @@ class Trainer:
         return cls(part, name, sink, part.hyperparameters(), part.keys(), probe, held_out, words, options)
 
     def begin(self, stored: contents.StoredPart | None) -> tuple[Learner, int]:
-        """Return every network at its first update, or where the checkpoint left it, and the updates done."""
+        """Return every network, initial or from the checkpoint, and the number of updates done."""
         part = self.part
         circuit, task, batch_size = part.first.circuit, part.first.task, part.first.schedule.batch_size
         start = part.start()
@@ -110,7 +110,7 @@ class Trainer:
         return learners, 0
 
     def chunk(self, learners: Learner, first: int, n: int, raising: bool, report: Report) -> tuple[Learner, float]:
-        """Return one chunk of updates, an evaluation, a commit; returns the loss of the last update too."""
+        """Train, evaluate and commit one chunk of updates; return the networks and the last update's mean loss."""
         learners, update = self.updates(learners, first, n)
         update, diverged_at = jax.device_get((update, learners.diverged_at))
         piece = labelling.training(self.part, first, update, diverged_at)
@@ -122,7 +122,7 @@ class Trainer:
         return learners, float(loss[np.isfinite(loss)].mean()) if np.isfinite(loss).any() else float("nan")
 
     def updates(self, learners: Learner, first: int, n: int) -> tuple[Learner, Update]:
-        """Return a chunk of updates; with a curriculum, padded no more than its trials turn out to need."""
+        """Train one chunk of updates; trials of a curriculum are padded no more than the chunk needs."""
         part = self.part
         schedule = part.first.schedule
         rest = n, schedule.longest_chunk(), schedule.batch_size, part.watch, self.options
@@ -136,7 +136,7 @@ class Trainer:
             task = enough
 
     def look(self, learners: Learner, update: int) -> Piece:
-        """Return held-out evaluation, and what is asked for of the probe batch."""
+        """Evaluate held-out trials, and compute the recorded quantities of the probe batch."""
         experiment, names = self.part.first, self.part.first.record
         found = {
             split: jax.device_get(evaluation.outcomes(experiment.circuit, learners.weights, trials))
@@ -156,7 +156,7 @@ class Trainer:
     def probes(self, learners: Learner, asked: tuple[str, ...]) -> Iterator[tuple[Trials | tuple[()], tuple[str, ...]]]:
         """Yield trials of each network, () where all share the probe batch, and the quantities to compute on them.
 
-        With a curriculum, gradients are looked at where the network learns: on trials of its own level.
+        With a curriculum, gradients are measured on trials of the network's own level.
         """
         task = self.part.first.task
         if isinstance(task, Curriculum) and (at_level := recording.of_level(asked)):
@@ -166,7 +166,7 @@ class Trainer:
             yield (), asked
 
     def commit(self, piece: Piece, learners: Learner, done: int) -> None:
-        """Hand a piece to the sink, with the checkpoint to go on from while there is more to do."""
+        """Commit a piece, with a checkpoint while there are updates left."""
         schedule = self.part.first.schedule
         diverged = (np.asarray(learners.diverged_at) >= 0).all()
         status = (
@@ -179,7 +179,7 @@ class Trainer:
         self.sink.commit(self.name, piece, saved, attrs, schedule.n_updates)
 
     def check_space(self, piece: Piece, learners: Learner) -> None:
-        """Refuse a run that would fill the disk."""
+        """Refuse a run that would not fit on the disk (`OSError`)."""
         if self.sink.path is None:
             return
         schedule = self.part.first.schedule
@@ -190,14 +190,14 @@ class Trainer:
 
 
 def _compile_options(experiment: Experiment, n_steps: int, stored: contents.StoredPart | None) -> Options:
-    """Those of a loop, or of what runs once where the run is short; those that a stored run began with, always."""
+    """Return the compile options: those of a stored part, else those of a short or of a long loop."""
     if stored is not None and stored.attrs["status"] != contents.FAILED:
         return read(stored.attrs.get(OPTIONS, "{}"))
     return known(ONCE if _is_short(experiment, n_steps) else LOOP)
 
 
 def _is_short(experiment: Experiment, n_steps: int) -> bool:
-    """Return whether a compiler would take longer to make the loop of updates fast than the loop takes."""
+    """Return whether optimising the loop of updates would take longer than running it."""
     rule, schedule = experiment.rule, experiment.schedule
     if not isinstance(rule.trace, Sweeping) or rule.parts.eligibility is not None or experiment.compare:
         return False
@@ -236,7 +236,7 @@ def _probe(
     batch_size: int,
     names: tuple[str, ...],
 ) -> dict[str, Array]:
-    """Return quantities of every network, on trials of its own or, without any, on those that all share."""
+    """Compute quantities of every network, on its own trials or, where `own` is (), on shared ones."""
 
     def one(network: tuple) -> dict[str, Array]:
         varying, weights, own = network
@@ -246,20 +246,20 @@ def _probe(
 
 
 def _of_level(task: Curriculum, levels: PyTree, like: Trials) -> Trials:
-    """As many trials of every network's level as the probe batch has, padded to its steps; training has other keys."""
+    """Draw trials of every network's level, as many and as long as the probe batch, with held-out keys."""
     enough, key = task.padded(jax.device_get(levels)), held_out_key("validation")
     drawn = jax.vmap(lambda level: enough.sample_level(level, key, key, like.n_trials).padded(like.n_steps))
     return drawn(levels)
 
 
 def _padded(task: Task, *levels: PyTree) -> tuple[Task, PyTree]:
-    """A curriculum with the padding that these levels need, and all of them together; any other task as it is."""
+    """Return a curriculum padded as all these levels need (any other task unchanged), and the levels joined."""
     together = jax.tree.map(lambda *leaves: np.concatenate(jax.device_get(leaves)), *levels)
     return task.padded(together) if isinstance(task, Curriculum) else task, together
 
 
 def _same_shape(a: Task, b: Task) -> bool:
-    """Return whether two tasks differ in numbers at most."""
+    """Return whether two tasks differ at most in the values of their arrays."""
     one: Any = jax.tree.structure(a)
     return one == jax.tree.structure(b)
 
@@ -276,7 +276,10 @@ def _check_stream(experiment: Experiment) -> None:
 
 
 def _report_divergence(part: Cohort, learners: Learner, first: int, raising: bool, report: Report) -> None:
-    """Warn of networks that diverged in the chunk that began at update `first`; raise when none is left."""
+    """Warn of networks that diverged after update `first`.
+
+    If `raising` and all networks have diverged, raise `FloatingPointError` instead.
+    """
     diverged_at = np.asarray(learners.diverged_at)
     new = np.flatnonzero(diverged_at > first)
     if not len(new):

@@ -22,19 +22,19 @@ Named = tuple[str, Cohort]
 
 @runtime_checkable
 class Workers(Protocol):
-    """Processes that train the parts of a sweep."""
+    """Workers that train parts: this process, or those of a cluster."""
 
     def give(self, name: str, part: Cohort) -> None:
-        """Add a part to those that wait."""
+        """Queue a part for training."""
 
     def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
-        """Yield parts as they come to their end, with their errors, until none is left."""
+        """Yield each part as it ends, with its error or None, until none is left."""
 
 
 def carry(
     waiting: Sequence[Named], sink: Sink, numbers: Iterator[str], progress: bool, workers: int, scheduler: Any
 ) -> None:
-    """Train all parts; where one fails, its points are tried one by one, so that only the guilty ones fail.
+    """Train all parts; the points of a part that fails are trained one by one, so that only the faulty ones fail.
 
     `numbers` are names for further parts.
     """
@@ -60,7 +60,7 @@ def _give(crew: Workers, bars: Bars, name: str, part: Cohort) -> None:
 
 
 def put_down(sink: Sink, name: str, label: Label, description: Mapping[str, Any], error: str) -> None:
-    """Leave on record that a point failed, and why."""
+    """Record that a point failed, and why."""
     sink.commit(
         name, {}, {}, {**said([label], [description]), "status": contents.FAILED, "updates": 0, "error": error}, 1
     )
@@ -74,7 +74,11 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _hired(waiting: Sequence[Named], sink: Sink, bars: Bars, workers: int, scheduler: Any) -> Iterator[Workers]:
-    """Workers where they are asked for, unless there is nothing to share, or nothing that can begin."""
+    """Yield the workers of a cluster where they are requested, else this process.
+
+    This process also trains alone where the run is in memory, where no part can begin, and where fewer than two parts
+    wait for local workers.
+    """
     workers = min(workers, len(waiting))
     if not waiting or not isinstance(sink, RunWriter) or not dask_workers.is_asked_for(workers, scheduler):
         yield ThisProcess(sink, bars)
@@ -91,7 +95,10 @@ def _hired(waiting: Sequence[Named], sink: Sink, bars: Bars, workers: int, sched
 
 
 def _begun(waiting: Sequence[Named], sink: RunWriter, bars: Bars) -> bool:
-    """Begin the first part that can begin, here, where there is no run yet: none is made, or replaced, for nothing."""
+    """Begin the first part that can begin, in this process, if there is no store yet; return whether there is one.
+
+    So no run is created, or replaced, unless at least one part can be trained.
+    """
     for name, part in waiting:
         if sink.begun:
             break
@@ -105,7 +112,7 @@ def _begun(waiting: Sequence[Named], sink: RunWriter, bars: Bars) -> bool:
 
 
 class ThisProcess:
-    """A crew of this process only, which trains one part after another."""
+    """Worker that trains one part after another in this process."""
 
     def __init__(self, sink: Sink, bars: Bars) -> None:
         self._sink = sink
@@ -113,11 +120,11 @@ class ThisProcess:
         self._waiting: deque[Named] = deque()
 
     def give(self, name: str, part: Cohort) -> None:
-        """Add a part to those that wait."""
+        """Queue a part for training."""
         self._waiting.append((name, part))
 
     def done(self) -> Iterator[tuple[str, Cohort, Exception | None]]:
-        """Yield parts in the order in which they were given, with their errors, until none is left."""
+        """Train the queued parts in order, and yield each with its error or None."""
         while self._waiting:
             name, part = self._waiting.popleft()
             yield name, part, self._error(name, part)

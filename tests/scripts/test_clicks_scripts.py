@@ -66,7 +66,7 @@ def test_the_analysis_finds_the_region_and_the_window_that_tell_the_choice(scrip
 def test_the_analysis_without_sessions_says_how_to_get_them(script, tmp_path):
     status, out, err = script(SCRIPT, "--folder", tmp_path)
     assert (status, out) == (2, "")
-    assert "--download" in err
+    assert "hanks2015" in err
     assert script(SCRIPT, "--folder", tmp_path, "--download")[0] == 2
 
 

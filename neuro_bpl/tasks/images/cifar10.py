@@ -16,7 +16,9 @@ RECORD = 1 + N_COLOURS * SIZE * SIZE  # a label, then the planes of red, green a
 
 
 def read_cifar10(folder: Path) -> ImageSet:
-    """Return the six files of a folder as images (image, height, width, colour); the last fifth to train on validates.
+    """Read the six files of a folder as images (image, height, width, colour).
+
+    The last fifth of the training images validates.
 
     The files may hold any number of images, all the same one (10 000 in the original).
 
@@ -46,7 +48,7 @@ def read_cifar10(folder: Path) -> ImageSet:
 
 
 def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return images (image, height, width, colour) and labels of one file.
+    """Read the images (image, height, width, colour) and labels of one file.
 
     Raises
     ------

@@ -13,7 +13,7 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Return the array in an IDX file of unsigned bytes.
+    """Read the array in an IDX file of unsigned bytes.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def content(path: Path) -> bytes:
-    """Return bytes of a file, decompressed if its name ends in .gz."""
+    """Return the bytes of a file, decompressed if its name ends in .gz."""
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 

@@ -26,7 +26,7 @@ class ImageSet:
     def of_files(
         cls, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], n_validation: int
     ) -> "ImageSet":
-        """A set that comes as images and labels to train and to test on; the last ones of the former validate."""
+        """Split images and labels for training and testing; the last `n_validation` training images validate."""
         (images, labels), (test_images, test_labels) = train, test
         first = len(images) - n_validation
         parts = (images[:first], labels[:first]), (images[first:], labels[first:]), (test_images, test_labels)
@@ -39,7 +39,7 @@ class ImageSet:
 
 
 def read_digits() -> ImageSet:
-    """Return the 8×8 digits embedded in scikit-learn: 1077 train, 360 validation, 360 test, stratified."""
+    """Read the 8×8 digits embedded in scikit-learn: 1077 train, 360 validation, 360 test, stratified."""
     images, targets = _digits()
     places = np.split(np.load(DIGITS_SPLIT), [1077, 1437])
     parts = dict(zip(SPLITS, places, strict=True))
@@ -51,7 +51,10 @@ def read_digits() -> ImageSet:
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels in the order of scikit-learn, read from its file: to import it takes longer than to learn."""
+    """Return images and labels in the order of scikit-learn.
+
+    They are read from its file where there is one: importing scikit-learn is slow.
+    """
     found = importlib.util.find_spec("sklearn")
     for folder in (found and found.submodule_search_locations) or ():
         file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
@@ -65,7 +68,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def absence(name: str, folder: Path, missing: Sequence[str], note: str, fix: str) -> FileNotFoundError:
-    """Return an error that says which files of a data set are missing, and how they come to where they belong."""
+    """Return an error that says which files of a data set are missing, and how to put them in place."""
     return FileNotFoundError(
         f"{name} is not in {folder}.\n  Missing: {', '.join(missing)}{note}.\n"
         f"  Why: the data set is not shipped with neuro_bpl.\n"

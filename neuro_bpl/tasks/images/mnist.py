@@ -15,7 +15,7 @@ def find(folder: Path, name: str) -> Path | None:
 
 
 def read_mnist(folder: Path) -> ImageSet:
-    """The four IDX files of a folder, of any image size; a sixth of the training images, the last ones, validate.
+    """Read the four IDX files of a folder, of any image size; the last sixth of the training images validates.
 
     Raises
     ------

@@ -23,7 +23,7 @@ CHECKSUMS = {
 def fetch_mnist(
     folder: Path | str, mirrors: Sequence[str] | None = None, checksums: Mapping[str, str] = CHECKSUMS
 ) -> None:
-    """Fetch those files of MNIST that a folder lacks, gzip-compressed as they come.
+    """Download the files of MNIST that a folder lacks, and store them gzip-compressed.
 
     A file appears in the folder once its content is known to be right; one that is there already is checked, and
     neither fetched again nor written over. Where a mirror fails, the next one is asked.
@@ -69,7 +69,7 @@ def _mirrors(given: Sequence[str] | None) -> list[str]:
 
 
 def _is_there(folder: Path, name: str, checksum: str) -> bool:
-    """Return whether a folder has a file; one with another content is refused (`ValueError`)."""
+    """Return whether a folder has a file; refuse one with another content (`ValueError`)."""
     path = find(folder, name)
     if path is None:
         return False
@@ -79,7 +79,7 @@ def _is_there(folder: Path, name: str, checksum: str) -> bool:
 
 
 def _fetch(folder: Path, name: str, checksum: str, mirrors: Sequence[str]) -> str:
-    """Put one file into place, and return the mirror that gave it."""
+    """Download one file into a folder, and return the mirror that gave it."""
     by_address = {f"{mirror.removesuffix('/')}/{name}.gz": mirror for mirror in mirrors}
     fix = (
         f"the same again once this machine is connected, or put the four files of {mirrors[0]} "
@@ -91,5 +91,5 @@ def _fetch(folder: Path, name: str, checksum: str, mirrors: Sequence[str]) -> st
 
 
 def _check(path: Path, checksum: str) -> None:
-    """Refuse a file that has another content than the one known, or none (`ValueError`, and errors of gzip)."""
+    """Refuse a file with another content than expected (`ValueError`), or that is no gzip file (errors of gzip)."""
     check_sha256(content(path), checksum)

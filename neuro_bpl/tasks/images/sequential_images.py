@@ -140,23 +140,23 @@ class SequentialImages:
 
     @property
     def n_inputs(self) -> int:
-        """Input channels of a step."""
+        """Number of input channels of a step."""
         _, _, width, *colours = self.images["train"].shape
         return int(np.prod(colours, dtype=int)) * (width + 2 * self.pad if self.order == "rows" else 1)
 
     @property
     def n_outputs(self) -> int:
-        """Ten classes."""
+        """Number of classes: ten."""
         return 10
 
     @property
     def n_steps(self) -> int:
-        """Steps of a trial."""
+        """Number of steps of a trial."""
         _, height, width, *_ = self.images["train"].shape
         return (height + 2 * self.pad) * (1 if self.order == "rows" else width + 2 * self.pad)
 
     def sample(self, data_key: Key[Array, ""], noise_key: Key[Array, ""], batch_size: int) -> Trials:
-        """Return training images drawn with replacement, with noise on their pixels."""
+        """Draw training images with replacement, with noise on their pixels."""
         chosen = jax.random.randint(data_key, (batch_size,), 0, self.labels["train"].shape[0])
         trials = self._trials("train", chosen)
         noise = self.noise * jax.random.normal(noise_key, trials.inputs.shape, trials.inputs.dtype)
@@ -172,7 +172,7 @@ class SequentialImages:
         return self._shown("validation", np.arange(min(self.n_probe, self.labels["validation"].shape[0])))
 
     def _evaluated(self, split: str) -> Int[np.ndarray, " held"]:
-        """Return places of the images of a split that are evaluated."""
+        """Return the indices of the images of a split that are evaluated."""
         n_images = self.labels[split].shape[0]
         n = self.n_held_out or n_images
         if n > n_images:
@@ -181,7 +181,7 @@ class SequentialImages:
         return np.arange(n) * n_images // n
 
     def _shown(self, split: str, chosen: Int[np.ndarray, " batch"]) -> Trials:
-        """Return images of a split without noise, in one compiled program."""
+        """Return images of a split without noise as trials, in one compiled program."""
         return compiled(SequentialImages._trials, known(ONCE), ("split",))(self, split, chosen)
 
     def _trials(self, split: str, chosen: Int[Array, " batch"]) -> Trials:
@@ -189,7 +189,7 @@ class SequentialImages:
         return Trials(inputs, self.labels[split][chosen][:, None])
 
     def _inputs(self, images: UInt8[Array, "batch height width *colour"]) -> Float[Array, "batch time inputs"]:
-        """Return bytes until the last: the data set is never held as floating-point numbers."""
+        """Return images as inputs; only those of the batch are converted from bytes to floating-point numbers."""
         if self.pad:
             around = [(0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0)]
             images = jnp.pad(images, around[: images.ndim])
@@ -200,7 +200,7 @@ class SequentialImages:
 
 
 def _permuted(n_steps: int, seed: int) -> Int[np.ndarray, " time"]:
-    """Which pixel every step shows. NumPy never changes the numbers of this generator, so that runs stay the same."""
+    """Return the pixel of every step; NumPy guarantees the numbers of this generator, so that runs stay the same."""
     return np.random.RandomState(seed).permutation(n_steps)
 
 

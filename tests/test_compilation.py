@@ -76,6 +76,7 @@ def test_a_run_keeps_the_options_that_it_began_with_however_long_it_becomes(opti
     short, long = options(10), options(10**9)
     assert (short, long) == (compilation.known(compilation.ONCE), compilation.known(compilation.LOOP))
     assert short != long
+    assert options(160_000) == long, "seconds of a loop that was compiled in a hurry are no gain"
     assert options(10**9, stored(compile_options=compilation.written(short))) == short
     assert options(10, stored(compile_options=compilation.written(long))) == long
     assert options(10, stored()) == (), "a run that says nothing was compiled without any"

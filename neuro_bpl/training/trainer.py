@@ -31,7 +31,7 @@ from neuro_bpl.training.progress import Report
 from neuro_bpl.trials import Trials
 
 EVALUATED = ("validation", "test")
-SHORT = 4e9  # weights × steps × trials × updates; a tenth of a second where the loop is compiled to be fast
+SHORT = 4e6  # drives × steps × trials × updates; a loop compiled in a hurry takes a quarter of a second more for them
 OPTIONS = "compile_options"  # attribute of a part: what its loop of updates was compiled with
 
 
@@ -201,9 +201,9 @@ def _is_short(experiment: Experiment, n_steps: int) -> bool:
     rule, schedule = experiment.rule, experiment.schedule
     if not isinstance(rule.trace, Sweeping) or rule.parts.eligibility is not None or experiment.compare:
         return False
-    weights = jax.eval_shape(experiment.circuit.init, jax.random.key(0))
-    n_weights = len(experiment.seeds.weights) * sum(leaf.size for leaf in jax.tree.leaves(weights))
-    return schedule.n_updates * schedule.batch_size * n_steps * n_weights <= SHORT
+    cortex = experiment.circuit.cortex
+    n_drives = len(experiment.seeds.weights) * cortex.n_gates * cortex.n_units
+    return schedule.n_updates * schedule.batch_size * n_steps * n_drives <= SHORT
 
 
 def _check_weights(experiment: Experiment) -> None:
